@@ -1,0 +1,143 @@
+"""The archive in a folder: one Parquet file (zstd) for a batch, durable before its name exists.
+
+Written under a temporary name, fsynced, renamed, and its folder fsynced: a reader sees the whole file or none, after a power
+cut too. Cost: two fsyncs for a batch (four more for the first one in an hour's folder).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import polars as pl
+
+from killick.errors import DataError, Mistake, OutsideError
+from killick.ports.archive import batch_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+__all__ = ["FolderArchive", "earliest"]
+
+# No request lasts an hour: what is older than that and in no manifest will never get there.
+_SPARED_SECONDS = 3600.0
+# The folders of a day of two hundred models; beyond it they are fsynced once more than they need be.
+_REMEMBERED_FOLDERS_MAX = 10_000
+_TEMPORARY = ".writing"
+
+# Polars panics, which is no `Exception`, over some damaged files.
+_FOREIGN = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+
+
+class FolderArchive:
+    """An `Archive` in a folder. `spared_seconds` is the age from which a file without a manifest row is an orphan."""
+
+    def __init__(self, root: str | Path, *, spared_seconds: float = _SPARED_SECONDS) -> None:
+        self._root = Path(root)
+        self._spared_seconds = spared_seconds
+        # Folders of which this process knows that a power cut cannot take them away.
+        self._durable: set[Path] = set()
+
+    def write(self, model: str, kind: str, batch_id: str, table: pl.DataFrame) -> str:
+        path = batch_path(model, kind, batch_id, earliest(table))
+        target = self._root / path
+        temporary = target.with_name(f".{uuid4().hex}{_TEMPORARY}")
+        try:
+            self._make_durable(target.parent)
+            try:
+                with temporary.open("xb") as file:
+                    table.write_parquet(file, compression="zstd", statistics=True)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync_folder(target.parent)
+        except _FOREIGN as error:
+            raise OutsideError(f"archive {self._root} could not write {path}: {error}") from error
+        return path
+
+    def read(self, path: str, columns: list[str] | None = None) -> pl.DataFrame:
+        place = self._place(path)
+        try:
+            return pl.read_parquet(place, columns=columns, glob=False, hive_partitioning=False)
+        except pl.exceptions.ColumnNotFoundError as error:
+            found = pl.read_parquet_schema(place)
+            missing = [name for name in columns or () if name not in found]
+            hint = f"it has {', '.join(found)}"
+            raise DataError(*(Mistake(path, "has no column of this name", name, hint=hint) for name in missing)) from error
+        except _FOREIGN as error:
+            raise OutsideError(f"archive {self._root} could not read {path}: {error}") from error
+
+    def sweep(self, known: AbstractSet[str]) -> list[str]:
+        young = time.time() - self._spared_seconds
+        swept = []
+        try:
+            for file in self._files():
+                path = file.relative_to(self._root).as_posix()
+                try:
+                    if path not in known and file.stat().st_mtime <= young:
+                        file.unlink()
+                        swept.append(path)
+                except FileNotFoundError:
+                    continue  # renamed, or swept by another host, since it was listed
+        except OSError as error:
+            raise OutsideError(f"archive {self._root} could not be swept: {error}") from error
+        return sorted(swept)
+
+    def _files(self) -> Iterator[Path]:
+        """Yield the files that are ours by their place and name; whatever else lies about is not touched."""
+        if self._root.is_dir():
+            yield from self._root.glob("model=*/kind=*/date=*/hour=*/*.parquet")
+            yield from self._root.glob(f"model=*/kind=*/date=*/hour=*/.*{_TEMPORARY}")
+
+    def _place(self, path: str) -> Path:
+        parts = PurePosixPath(path).parts
+        if not parts or ".." in parts or PurePosixPath(path).is_absolute() or "\\" in path:
+            raise DataError(Mistake("archive", "has no such path", path, hint="paths are relative, as `write` returned them"))
+        return self._root.joinpath(*parts)
+
+    def _make_durable(self, folder: Path) -> None:
+        if folder in self._durable and folder.is_dir():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        # All the way up: a process that was killed may have made them, and not have come to the fsync.
+        for parent in folder.relative_to(self._root).parents:
+            _sync_folder(self._root / parent)
+        _sync_folder(self._root.parent)
+        if len(self._durable) >= _REMEMBERED_FOLDERS_MAX:
+            self._durable.clear()
+        self._durable.add(folder)
+
+
+def earliest(table: pl.DataFrame) -> int:
+    """Return the earliest event time of a batch.
+
+    Raises:
+        DataError: there is none, or it is none of the calendar's.
+    """
+    kind = table.schema.get("event_time")
+    if kind != pl.Int64:
+        raise DataError(Mistake("event_time", "must be a column of int64 microseconds", kind))
+    first = table["event_time"].min()
+    if not isinstance(first, int):
+        raise DataError(Mistake("event_time", f"holds no time in {table.height} rows"))
+    # The years 1 to 9999, which is what a folder's date can say.
+    if not -62_135_596_800_000_000 <= first < 253_402_300_800_000_000:
+        raise DataError(Mistake("event_time", "lies outside the calendar", first, hint="is it in microseconds?"))
+    return first
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows opens no folders, and journals its renames
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,62 @@
+"""Incidents: problems that have a life. Their state table, and what is known of one.
+
+    open -> acknowledged -> mitigating -> resolved -> reviewed
+A problem that comes back within the day it was resolved is the same incident, opened again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from killick.automaton import Move, Table
+from killick.clock import Instant, Window  # noqa: TC001 - msgspec reads the annotations
+from killick.spec.document import Severity  # noqa: TC001 - msgspec reads the annotations
+
+INCIDENT = Table(
+    kind="incident",
+    start="open",
+    moves={
+        ("open", "acknowledge"): Move("acknowledged"),
+        ("open", "mitigate"): Move("mitigating"),
+        ("open", "clear"): Move("resolved"),
+        ("acknowledged", "mitigate"): Move("mitigating"),
+        ("acknowledged", "clear"): Move("resolved"),
+        ("mitigating", "relapse"): Move("open"),
+        ("mitigating", "clear"): Move("resolved"),
+        ("resolved", "review"): Move("reviewed"),
+    },
+    meaning={
+        "open": "somebody or something should act",
+        "acknowledged": "a person has taken it",
+        "mitigating": "an action is in force that limits the harm",
+        "resolved": "the cause is gone, or the harm is",
+        "reviewed": "a person has looked back on it and signed",
+    },
+)
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an incident. `kind` is what playbooks name; `segment` is where it is, `()` being everywhere.
+
+    `onset` bounds when it began, as far as the data tell; `causes` are the diagnosis, the likeliest first.
+    """
+
+    kind: str
+    title: str
+    severity: Severity
+    opened_at: Instant
+    segment: tuple[tuple[str, str], ...] = ()
+    columns: tuple[str, ...] = ()
+    subject: str = ""
+    onset: Window | None = None
+    last_seen: Instant = 0
+    resolved_at: Instant | None = None
+    causes: tuple[dict[str, Any], ...] = ()
+    evidence: dict[str, Any] = {}
+
+    def covers(self, window: Window) -> bool:
+        """Whether the window overlaps the time from the incident's beginning to its end: such data is not healthy."""
+        began = self.onset.start if self.onset else self.opened_at
+        return window.end > began and (self.resolved_at is None or window.start < self.resolved_at)

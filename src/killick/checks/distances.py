@@ -1,0 +1,80 @@
+"""How far apart two profiles are in one column: the numbers that drift verdicts are made of.
+
+Population stability (PSI) is about shares of bins: it sees new support, a spike, a surge of missing values (missing is a
+bin). Wasserstein-1, in spreads of the scale, is about how far values moved; it never saturates. For a category, where no
+distance between values exists, total variation stands in its place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from killick.profiles.categorical import CategoricalScale
+from killick.profiles.numeric import NumericScale
+from killick.profiles.outcomes import SCORE_BINS, ScoreScale
+from killick.profiles.profile import stack
+from killick.stats.distances import PopulationStability, psi, total_variation, wasserstein
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from killick.profiles.cells import Floats, Ints
+    from killick.profiles.profile import Profile
+    from killick.profiles.scale import ColumnScale
+
+# Fewer rows than this say little about twenty bins: a healthy day of fifty rows already shows a Wasserstein of 0.2 spreads.
+ROWS_MIN = 50
+
+
+def stability(column: str, references: Sequence[Profile], currents: Sequence[Profile]) -> PopulationStability:
+    """Return PSI of each pair of profiles, missing values being a bin; arrays of shape `[pairs]`."""
+    return psi(stack(references, column)[0], stack(currents, column)[0])
+
+
+def moved(scale: ColumnScale, references: Sequence[Profile], currents: Sequence[Profile], rows_min: int = ROWS_MIN) -> Floats:
+    """Return how far values moved, shape `[pairs]`: Wasserstein-1 in spreads, or total variation for a category.
+
+    NaN where either side has fewer than `rows_min` values.
+    """
+    (n0, s0), (n1, s1) = stack(references, scale.column), stack(currents, scale.column)
+    enough = (n0[:, : scale.bins].sum(axis=1) >= rows_min) & (n1[:, : scale.bins].sum(axis=1) >= rows_min)
+    if isinstance(scale, NumericScale):
+        edges = np.asarray(scale.edges)
+        bins = scale.bins
+        distance = wasserstein(edges, n0[:, :bins], s0[:, :bins], n1[:, :bins], s1[:, :bins]) / scale.spread
+    elif isinstance(scale, ScoreScale):
+        edges = np.arange(1, SCORE_BINS) / SCORE_BINS
+        distance = wasserstein(edges, n0[:, :SCORE_BINS], s0, n1[:, :SCORE_BINS], s1)
+    else:
+        distance = total_variation(n0, n1)
+    return np.where(enough, distance, np.nan)
+
+
+def movement_metric(scale: ColumnScale) -> str:
+    """Return what `moved` computes for a column."""
+    return "total_variation" if isinstance(scale, CategoricalScale) else "wasserstein"
+
+
+def means(scale: ColumnScale, profiles: Sequence[Profile]) -> Floats:
+    """Return each profile's mean of a numeric column or score, NaN where there is none; shape `[profiles]`."""
+    counts, sums = stack(profiles, scale.column)
+    if not sums.shape[1]:
+        return np.full(len(profiles), np.nan)
+    bins = min(scale.bins, sums.shape[1])
+    rows = counts[:, :bins].sum(axis=1)
+    return np.divide(sums[:, :bins].sum(axis=1), rows, out=np.full(len(rows), np.nan), where=rows > 0)
+
+
+def movers(scale: ColumnScale, reference: Ints, current: Ints, most: int = 3) -> str:
+    """Name the cells whose shares moved most, in words.
+
+    >>> from killick.profiles.categorical import CategoricalScale
+    >>> scale = CategoricalScale("carrier", ("UA", "B6"))
+    >>> movers(scale, np.array([50, 50, 0, 0]), np.array([90, 10, 0, 0]), most=1)
+    'UA 50 % -> 90 %'
+    """
+    p, q = reference / max(reference.sum(), 1), current / max(current.sum(), 1)
+    order = np.argsort(-np.abs(q - p), kind="stable")[:most]
+    return ", ".join(f"{scale.label(int(i))} {p[i]:.0%} -> {q[i]:.0%}".replace("%", " %") for i in order if p[i] != q[i])

@@ -1,0 +1,153 @@
+"""`quality.missing`, `quality.unseen`, `quality.range`: is the input whole, and what the reference knew?
+
+Each is a share of rows. It fails when it is surely above the reference's share (Wilson lower bound) *and* beyond what the
+reference's own windows reach; so a column that was always half empty, or that empties every Sunday, is left in peace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from killick.checks.verdict import Verdict
+from killick.profiles.categorical import CategoricalScale
+from killick.profiles.numeric import NumericScale, outside
+from killick.stats.history import prediction_limit
+from killick.stats.intervals import proportion_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from killick.checks.reference import BySegment, SegmentKey
+    from killick.checks.verdict import Status
+    from killick.clock import Window
+    from killick.profiles.profile import Profile
+    from killick.profiles.scale import ColumnScale
+
+MISSING, UNSEEN, RANGE = "quality.missing", "quality.unseen", "quality.range"
+# A share of one row in a hundred is the least that is worth a person's look; below it, it is counted and shown.
+SHARE_MIN = 0.01
+
+Histories: TypeAlias = "Mapping[tuple[str, SegmentKey, str], np.ndarray[tuple[int, ...], np.dtype[np.float64]]]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """One kind of share: its check, what it counts, and how to say it."""
+
+    check: str
+    metric: str
+    words: str
+    count: Callable[[ColumnScale, Profile], int]
+    applies: Callable[[ColumnScale], bool]
+
+
+def _missing(column: ColumnScale, profile: Profile) -> int:
+    return int(profile.counts_of(column.column)[column.bins :].sum())
+
+
+def _unseen(column: ColumnScale, profile: Profile) -> int:
+    return int(profile.counts_of(column.column)[column.bins - 1])
+
+
+def _outside(column: ColumnScale, profile: Profile) -> int:
+    return int(outside(column, profile.counts_of(column.column))) if isinstance(column, NumericScale) else 0
+
+
+SHARES = (
+    _Share(MISSING, "missing_rate", "of the values are missing or no number", _missing, lambda _: True),
+    _Share(UNSEEN, "unseen_rate", "of the values are in no known category", _unseen, lambda c: isinstance(c, CategoricalScale)),
+    _Share(RANGE, "outside_rate", "of the values are outside the range", _outside, lambda c: isinstance(c, NumericScale)),
+)
+
+
+def judge_quality(
+    columns: Sequence[ColumnScale],
+    references: BySegment,
+    current: BySegment,
+    histories: Histories,
+    alpha: float,
+    window: Window | None = None,
+) -> list[Verdict]:
+    """Judge the shares of every column and segment.
+
+    Args:
+        columns: the columns to judge.
+        references: the training profiles by segment.
+        current: the profiles to judge, by segment.
+        histories: each share in the reference's windows, by check, segment and column (`share_histories`).
+        alpha: the false-alarm probability of one test.
+        window: the event time of the current rows.
+    """
+    return [
+        _judge(share, column, segment, references[segment], profile, histories, alpha, window)
+        for column in columns
+        for share in SHARES
+        if share.applies(column)
+        for segment, profile in current.items()
+        if segment in references
+    ]
+
+
+def share_histories(columns: Sequence[ColumnScale], windows: Sequence[BySegment]) -> Histories:
+    """Return every share in every window of the reference, by check, segment and column."""
+    histories: dict[tuple[str, SegmentKey, str], list[float]] = {}
+    for profiles in windows:
+        for segment, profile in profiles.items():
+            if not profile.rows:
+                continue
+            for column in columns:
+                for share in SHARES:
+                    if share.applies(column):
+                        key = (share.check, segment, column.column)
+                        histories.setdefault(key, []).append(share.count(column, profile) / profile.rows)
+    return {key: np.asarray(values) for key, values in histories.items()}
+
+
+def _judge(
+    share: _Share,
+    column: ColumnScale,
+    segment: SegmentKey,
+    reference: Profile,
+    current: Profile,
+    histories: Histories,
+    alpha: float,
+    window: Window | None,
+) -> Verdict:
+    before = share.count(column, reference) / reference.rows if reference.rows else 0.0
+    status: Status = "inconclusive"
+    reason, value, limit, interval = "no rows", None, None, None
+    if current.rows:
+        found = share.count(column, current)
+        value = found / current.rows
+        low, high = proportion_interval(found, current.rows, confidence=1 - 2 * alpha)
+        interval = (float(low), float(high))
+        limit = max(_usual(histories.get((share.check, segment, column.column)), alpha), before + SHARE_MIN)
+        status = "fail" if value > limit and interval[0] > before else "ok"
+        reason = f"{value:.2%} {share.words}; {before:.2%} in training, and up to {limit:.2%} is usual".replace("%", " %")
+    return Verdict(
+        check=share.check,
+        metric=share.metric,
+        column=column.column,
+        segment=segment,
+        window=window,
+        status=status,
+        reason=reason,
+        value=value,
+        interval=interval,
+        threshold=limit,
+        effect=None if value is None else value - before,
+        direction="up" if status == "fail" else None,
+        n_reference=reference.rows,
+        n_current=current.rows,
+    )
+
+
+def _usual(history: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None, alpha: float) -> float:
+    """The share that healthy windows stay below; 0 when there is no history to say more."""
+    if history is None:
+        return 0.0
+    limit = prediction_limit(history, alpha, floor=SHARE_MIN)
+    return min(float(limit.limit), 1.0) if bool(limit.known) else 0.0

@@ -1,0 +1,118 @@
+"""The reference: what live data is compared with, and how much healthy windows differ from one another.
+
+A reference holds the profile of the training rows by segment and, when these have event times, the profile of every
+window of theirs: the healthy history against which each later window is judged. Both are additive and on one scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from killick.clock import Window
+from killick.profiles.codec import pack_profile, pack_scale, unpack_profile, unpack_scale
+from killick.profiles.profile import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from killick.clock import Duration
+    from killick.profiles.scale import Scale
+
+SegmentKey: TypeAlias = tuple[tuple[str, str], ...]
+BySegment: TypeAlias = "Mapping[SegmentKey, Profile]"
+EVERYTHING: SegmentKey = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HealthyWindow:
+    """The profiles of one healthy window, by segment."""
+
+    window: Window
+    profiles: BySegment
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A scale, the training rows' profile by segment, and their windows, oldest first (none without event times)."""
+
+    scale: Scale
+    profiles: BySegment
+    windows: tuple[HealthyWindow, ...] = ()
+
+    @property
+    def span(self) -> Window | None:
+        """The event time that the reference covers, to whole windows."""
+        return Window(self.windows[0].window.start, self.windows[-1].window.end) if self.windows else None
+
+    @property
+    def segments(self) -> tuple[SegmentKey, ...]:
+        """Every segment that the reference knows; the whole comes first."""
+        return tuple(self.profiles)
+
+
+def trailing(windows: Sequence[HealthyWindow], scale: Scale, end: int, width: Duration, segment: SegmentKey) -> Profile:
+    """Return the sum of a segment's healthy windows in the `width` before `end`."""
+    span = Window.trailing(end, width)
+    inside = (healthy for healthy in windows if span.covers(healthy.window))
+    return Profile.merge(scale, (held.profiles[segment] for held in inside if segment in held.profiles))
+
+
+def others(profiles: BySegment, scale: Scale, segment: SegmentKey, unfit: frozenset[SegmentKey] = frozenset()) -> Profile:
+    """Return the sum of the segments beside this one: the same grouping, other values, and none that is unfit."""
+    names = [name for name, _ in segment]
+    beside = (
+        profile
+        for other, profile in profiles.items()
+        if other != segment and [name for name, _ in other] == names and other not in unfit
+    )
+    return Profile.merge(scale, beside)
+
+
+def merge_windows(windows: Iterable[HealthyWindow], scale: Scale, each: int) -> list[HealthyWindow]:
+    """Return wider windows: each `each` consecutive ones summed, a shorter rest left out."""
+    fine = list(windows)
+    coarse = []
+    for at in range(0, len(fine) - each + 1, each):
+        part = fine[at : at + each]
+        segments = dict.fromkeys(segment for held in part for segment in held.profiles)
+        profiles = {
+            segment: Profile.merge(scale, (held.profiles[segment] for held in part if segment in held.profiles))
+            for segment in segments
+        }
+        coarse.append(HealthyWindow(Window(part[0].window.start, part[-1].window.end), profiles))
+    return coarse
+
+
+class _PackedReference(msgspec.Struct, frozen=True):
+    scale: bytes
+    profiles: list[tuple[SegmentKey, bytes]]
+    windows: list[tuple[Window, list[tuple[SegmentKey, bytes]]]]
+
+
+def pack_reference(reference: Reference) -> bytes:
+    """Return a reference's bytes."""
+    packed = _PackedReference(
+        pack_scale(reference.scale),
+        _pack(reference.profiles),
+        [(healthy.window, _pack(healthy.profiles)) for healthy in reference.windows],
+    )
+    return msgspec.msgpack.encode(packed)
+
+
+def unpack_reference(packed: bytes) -> Reference:
+    """Read a reference's bytes."""
+    held = msgspec.msgpack.decode(packed, type=_PackedReference)
+    scale = unpack_scale(held.scale)
+    windows = tuple(HealthyWindow(window, _unpack(profiles, scale)) for window, profiles in held.windows)
+    return Reference(scale, _unpack(held.profiles, scale), windows)
+
+
+def _pack(profiles: BySegment) -> list[tuple[SegmentKey, bytes]]:
+    return [(segment, pack_profile(profile)) for segment, profile in profiles.items()]
+
+
+def _unpack(packed: list[tuple[SegmentKey, bytes]], scale: Scale) -> dict[SegmentKey, Profile]:
+    return {segment: unpack_profile(profile, scale) for segment, profile in packed}

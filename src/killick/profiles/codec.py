@@ -1,0 +1,111 @@
+"""The bytes of a profile and of a scale: a promise, versioned.
+
+A packed profile is a MessagePack map `{schema, scale, counts, sums}`: the schema's name, the scale's fingerprint, and the
+two vectors, little-endian and zlib-compressed (mostly zeros). The scale travels apart, once a model, as JSON. What is half
+there is refused by naming what is missing. Files written by every past release stay in `tests/golden/` and must load.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from killick.errors import DataError, Mistake
+from killick.profiles.outcomes import OutcomeScale
+from killick.profiles.profile import Profile
+from killick.profiles.scale import AnyScale, Scale
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+PROFILE_SCHEMA = "killick.profile/1"
+SCALE_SCHEMA = "killick.scale/1"
+
+# A profile is read from stores and files: no vector of ours comes near this, so a bomb is refused before it unpacks.
+_VECTOR_BYTES_MAX = 256 * 1024 * 1024
+
+
+class _PackedProfile(msgspec.Struct, frozen=True):
+    schema: str
+    scale: str
+    counts: bytes
+    sums: bytes
+
+
+class _PackedScale(msgspec.Struct, frozen=True):
+    schema: str
+    parts: tuple[AnyScale, ...]
+
+
+def pack_profile(profile: Profile) -> bytes:
+    """Return a profile's bytes. Its scale is named in them, not held."""
+    packed = _PackedProfile(
+        PROFILE_SCHEMA,
+        profile.scale.fingerprint,
+        zlib.compress(profile.counts.astype("<i8").tobytes(), level=1),
+        zlib.compress(profile.sums.astype("<f8").tobytes(), level=1),
+    )
+    return msgspec.msgpack.encode(packed)
+
+
+def unpack_profile(packed: bytes, scale: Scale) -> Profile:
+    """Read a profile's bytes.
+
+    Raises:
+        DataError: they are not a profile, of a newer schema, on another scale, or half there.
+    """
+    held = _decode(packed, _PackedProfile, "profile")
+    if held.schema != PROFILE_SCHEMA:
+        raise _refused("profile", "is of a schema that this version cannot read", held.schema)
+    if held.scale != scale.fingerprint:
+        raise _refused("profile", f"is on another scale than {scale.fingerprint[:12]}", held.scale[:12])
+    counts = _vector(held.counts, "<i8", scale.counts_width, "counts").astype(np.int64)
+    sums = _vector(held.sums, "<f8", scale.sums_width, "sums").astype(np.float64)
+    return Profile(scale, counts, sums)
+
+
+def pack_scale(scale: Scale) -> bytes:
+    """Return a scale as JSON."""
+    return msgspec.json.encode(_PackedScale(SCALE_SCHEMA, scale.parts))
+
+
+def unpack_scale(packed: bytes) -> Scale:
+    """Read a scale's JSON.
+
+    Raises:
+        DataError: it is not a scale, or of a newer schema.
+    """
+    try:
+        held = msgspec.json.decode(packed, type=_PackedScale)
+    except msgspec.MsgspecError as error:
+        raise _refused("scale", f"cannot be read: {error}", None) from None
+    if held.schema != SCALE_SCHEMA:
+        raise _refused("scale", "is of a schema that this version cannot read", held.schema)
+    outcomes = [part for part in held.parts if isinstance(part, OutcomeScale)]
+    columns = tuple(part for part in held.parts if not isinstance(part, OutcomeScale))
+    return Scale(columns, outcomes[0] if outcomes else None)
+
+
+def _vector(packed: bytes, dtype: DTypeLike, width: int, what: str) -> np.ndarray[tuple[int], Any]:
+    try:
+        raw = zlib.decompressobj().decompress(packed, _VECTOR_BYTES_MAX)
+    except zlib.error as error:
+        raise _refused(f"profile.{what}", f"cannot be unpacked: {error}", None) from None
+    vector = np.frombuffer(raw, dtype=dtype) if len(raw) % 8 == 0 else np.empty(0)
+    if len(vector) != width:
+        raise _refused(f"profile.{what}", f"holds {len(vector)} numbers where the scale has {width}", None)
+    return vector
+
+
+def _decode(packed: bytes, kind: type[_PackedProfile], place: str) -> _PackedProfile:
+    try:
+        return msgspec.msgpack.decode(packed, type=kind)
+    except msgspec.MsgspecError as error:
+        raise _refused(place, f"cannot be read: {error}", None) from None
+
+
+def _refused(place: str, problem: str, value: object) -> DataError:
+    return DataError(Mistake(place, problem, value=value, hint="make it again with `killick profile`"))

@@ -1,0 +1,151 @@
+"""The profile: an additive summary of rows on a scale.
+
+Promise: counts (int64, exact) and sums (float64) form a group under `+` and `-` with `empty` as unit. Adding profiles
+equals profiling all the rows at once, however they were split and in whatever order; so any window, segment or version is
+a sum of smaller ones, and a corrected label is one subtraction and one addition.
+Cost: two vectors whose length the scale fixes, whatever the number of rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from killick.errors import CallError, Mistake
+from killick.profiles.outcomes import valid_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from killick.profiles.cells import Cells, Floats, Ints
+    from killick.profiles.scale import Scale
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """Counts and sums of some rows. `counts[0]` is the number of rows; the scale says where the rest stands."""
+
+    scale: Scale
+    counts: Ints
+    sums: Floats
+
+    @classmethod
+    def empty(cls, scale: Scale) -> Profile:
+        """Return the profile of no rows."""
+        return cls(scale, np.zeros(scale.counts_width, np.int64), np.zeros(scale.sums_width))
+
+    @classmethod
+    def merge(cls, scale: Scale, profiles: Iterable[Profile]) -> Profile:
+        """Return the sum of profiles, `empty` when there is none."""
+        parts = [profile for profile in profiles if cls.empty(scale)._same_scale(profile)]
+        if not parts:
+            return cls.empty(scale)
+        return cls(scale, np.sum([part.counts for part in parts], axis=0), np.sum([part.sums for part in parts], axis=0))
+
+    @property
+    def rows(self) -> int:
+        """How many rows are in it."""
+        return int(self.counts[0])
+
+    def __add__(self, other: Profile) -> Profile:
+        self._same_scale(other)
+        return Profile(self.scale, self.counts + other.counts, self.sums + other.sums)
+
+    def __sub__(self, other: Profile) -> Profile:
+        self._same_scale(other)
+        return Profile(self.scale, self.counts - other.counts, self.sums - other.sums)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Profile)
+            and self.scale.fingerprint == other.scale.fingerprint
+            and np.array_equal(self.counts, other.counts)
+            and np.allclose(self.sums, other.sums, rtol=1e-9, atol=1e-9)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # sums are compared with a tolerance, which no hash can follow
+
+    def counts_of(self, column: str) -> Ints:
+        """Return a column's counts."""
+        return self.counts[self.scale.counts[column]]
+
+    def sums_of(self, column: str) -> Floats:
+        """Return a column's sums."""
+        return self.sums[self.scale.sums[column]]
+
+    def _same_scale(self, other: Profile) -> bool:
+        if self.scale is not other.scale and self.scale.fingerprint != other.scale.fingerprint:
+            raise CallError(
+                Mistake(
+                    "profile",
+                    "was made on another scale, so it cannot be added or compared",
+                    value=other.scale.fingerprint[:12],
+                    hint=f"profile the rows again on scale {self.scale.fingerprint[:12]}",
+                )
+            )
+        return True
+
+
+def profile_rows(scale: Scale, table: pl.DataFrame, groups: Ints, number_of_groups: int) -> list[Profile]:
+    """Profile rows by group: features and scores.
+
+    Args:
+        scale: what to measure with. Its columns that the table lacks count as missing in every row.
+        table: the rows.
+        groups: each row's group, shape `[rows]`, below `number_of_groups`.
+        number_of_groups: how many profiles to return.
+    """
+    counts: list[Ints] = [np.bincount(groups, minlength=number_of_groups)[:, None]]
+    sums: list[Floats] = []
+    for part in scale.columns:
+        series = table[part.column] if part.column in table.columns else _nothing(part.column, table.height)
+        _tally(part.cells(series), groups, number_of_groups, counts, sums)
+    return _profiles(scale, counts, sums)
+
+
+def profile_outcomes(scale: Scale, scores: Floats, labels: Ints, groups: Ints, number_of_groups: int) -> list[Profile]:
+    """Profile outcomes by group: what labels say of scores. Rows without a usable score count nothing.
+
+    To be added to the profiles of the same predictions, which hold all but this.
+    """
+    counts: list[Ints] = []
+    sums: list[Floats] = []
+    if scale.outcome:
+        usable = valid_scores(scores)
+        cells = scale.outcome.outcome_cells(scores[usable], labels[usable])
+        _tally(cells, groups[usable], number_of_groups, counts, sums)
+    profiles = [Profile.empty(scale) for _ in range(number_of_groups)]
+    if scale.outcome:
+        for profile, row_counts, row_sums in zip(profiles, np.hstack(counts), np.hstack(sums), strict=True):
+            profile.counts_of(scale.outcome.column)[:] = row_counts
+            profile.sums_of(scale.outcome.column)[:] = row_sums
+    return profiles
+
+
+def stack(profiles: Sequence[Profile], column: str) -> tuple[Ints, Floats]:
+    """Return one column's counts and sums of several profiles, shapes `[profiles, cells]`."""
+    return (
+        np.stack([profile.counts_of(column) for profile in profiles]),
+        np.stack([profile.sums_of(column) for profile in profiles]),
+    )
+
+
+def _tally(cells: Iterable[Cells], groups: Ints, number: int, counts: list[Ints], sums: list[Floats]) -> None:
+    for cell in cells:
+        (counts if cell.weight is None else sums).append(cell.tally(groups, number))  # type: ignore[arg-type]
+
+
+def _profiles(scale: Scale, counts: list[Ints], sums: list[Floats]) -> list[Profile]:
+    number = len(counts[0])
+    if scale.outcome:
+        counts.append(np.zeros((number, scale.outcome.counts_width), np.int64))
+        sums.append(np.zeros((number, scale.outcome.sums_width)))
+    all_sums = np.hstack(sums) if sums else np.zeros((number, 0))
+    return [Profile(scale, c, s) for c, s in zip(np.hstack(counts), all_sums, strict=True)]
+
+
+def _nothing(column: str, rows: int) -> pl.Series:
+    return pl.Series(column, [None] * rows, dtype=pl.Float64)

@@ -1,0 +1,277 @@
+"""The spec as frozen values: what the operator wrote in `killick.yaml`, after every mistake has been refused.
+
+Parsing happens once, in `spec/load.py`; whoever holds a `Spec` need not validate it again. Durations are microseconds,
+shares are fractions of 1, money has the unit that stands beside it. Defaults are here, each with its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from killick.clock import DAY, HOUR, Duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Task: TypeAlias = Literal["binary", "multiclass", "regression"]
+Kind: TypeAlias = Literal["numeric", "boolean", "categorical"]
+Mode: TypeAlias = Literal["observe", "recommend", "act"]
+Severity: TypeAlias = Literal["page", "ticket", "digest"]
+Role: TypeAlias = Literal["live", "canary", "shadow", "fallback", "retired"]
+
+TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
+KINDS: tuple[Kind, ...] = ("numeric", "boolean", "categorical")
+MODES: tuple[Mode, ...] = ("observe", "recommend", "act")
+SEVERITIES: tuple[Severity, ...] = ("page", "ticket", "digest")
+METRICS: tuple[str, ...] = ("log_loss", "roc_auc", "error_rate")
+"""What an objective, a guardrail or a gate may be about, so far."""
+HIGHER_IS_BETTER = frozenset({"roc_auc"})
+INCIDENT_KINDS: tuple[str, ...] = ("canary_harm", "data_fault", "objective_missed", "drift")
+"""What a playbook may be about: `Playbook.when`."""
+ACTIONS: tuple[str, ...] = ("rollback", "fallback", "retrain", "hold", "page", "review")
+"""What a playbook may do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Where the truth stands, and when it could be known: in `known_at`, or `delay` after the prediction."""
+
+    column: str
+    known_at: str | None = None
+    # A label without a time of its own is taken to be known at once: a table that was joined by hand usually is.
+    delay: Duration = 0
+    positive: str | int | bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kpi:
+    """A business figure of an outcome, such as a cost, with its unit."""
+
+    name: str
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Which column plays which part. A column that has a part is not a feature."""
+
+    prediction_id: str | None = None
+    event_time: str | None = None
+    entity_id: str | None = None
+    score: str | None = None
+    decision: str | None = None
+    # Above it the decision is positive. One half is the Bayes rule when both errors cost the same.
+    decision_threshold: float = 0.5
+    version: str | None = None
+    latency: str | None = None
+    status: str | None = None
+    label: Label | None = None
+    kpis: tuple[Kpi, ...] = ()
+    time_zone: str = "UTC"
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that have a part, and so are no features."""
+        parts = [
+            self.prediction_id,
+            self.event_time,
+            self.entity_id,
+            self.score,
+            self.decision,
+            self.version,
+            self.latency,
+            self.status,
+            *(kpi.name for kpi in self.kpis),
+        ]
+        if self.label:
+            parts += [self.label.column, self.label.known_at]
+        return frozenset(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What the operator knows of a feature better than inference does. `range` is inclusive."""
+
+    kind: Kind | None = None
+    unit: str | None = None
+    range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Which columns are features: those that a pattern of `include` matches and none of `exclude` does."""
+
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    override: Mapping[str, Override] = field(default_factory=dict)
+
+    def select(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """Return the features among the columns, in their order.
+
+        >>> Features(exclude=("tail_*",)).select(["temp", "tail_number"])
+        ('temp',)
+        """
+        return tuple(
+            column
+            for column in columns
+            if any(fnmatchcase(column, pattern) for pattern in self.include)
+            and not any(fnmatchcase(column, pattern) for pattern in self.exclude)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One key of a segment: a column's values, or, with `bins`, the bands that its numbers fall into.
+
+    Bands are half-open: bins 500 and 1500 cut `<500`, `500-1500` and `>=1500`.
+    """
+
+    name: str
+    column: str
+    bins: tuple[float, ...] = ()
+
+
+SegmentBy: TypeAlias = tuple[Band, ...]
+"""How rows are grouped: one band, or a crossing of several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What each kind of decision is worth, in `unit`: a right one earns, a wrong one costs (negative)."""
+
+    unit: str
+    true_positive: float = 0.0
+    true_negative: float = 0.0
+    false_positive: float = 0.0
+    false_negative: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FalseAlarms:
+    """How often the rota accepts being called for nothing: at most `budget` times per `per`."""
+
+    rota: str = "default"
+    # One needless call a month is what the SRE workbook's burn-rate alerts aim at, and what people bear.
+    budget: float = 1.0
+    per: Duration = 30 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How fine profiles are kept, and how long."""
+
+    signals: Duration = HOUR
+    columns: Duration = HOUR
+    days: int = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A service level: over a trailing `window`, the metric stays `at_most` or `at_least`."""
+
+    name: str
+    sli: str
+    window: Duration
+    at_most: float | None = None
+    at_least: float | None = None
+    severity: Severity = "ticket"
+    runbook: str | None = None
+
+    def holds(self, value: float) -> bool:
+        """Whether the value keeps the objective.
+
+        >>> Objective("honest-odds", "log_loss", window=DAY, at_most=0.62).holds(0.7)
+        False
+        """
+        return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSource:
+    """A version that can be loaded: `loader` is `module:function`, called without arguments or with `artifact`."""
+
+    name: str
+    loader: str
+    role: Role | None = None
+    artifact: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrail:
+    """What a canary must not do: be worse than live on a metric by more than a margin (absolute)."""
+
+    metric: str
+    worse_by: float
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutPolicy:
+    """How a version goes out: through growing shares, each held for `hold`, watched by guardrails."""
+
+    steps: tuple[float, ...] = (0.01, 0.05, 0.25, 1.0)
+    hold: Duration = DAY
+    guardrails: tuple[Guardrail, ...] = (Guardrail("error_rate", 0.02),)
+    # A canary that has shown neither harm nor safety by then is taken back: exposure must end.
+    patience: Duration = 28 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    """What to do about a kind of incident, and whether to do it, recommend it, or only note it."""
+
+    when: str
+    do: tuple[str, ...]
+    mode: Mode = "recommend"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a challenger must show on rows later than those it was trained on: be better than live, surely."""
+
+    metric: str = "log_loss"
+    # One-sided error of the gate: one in twenty useless challengers may go on to a canary, which watches it further.
+    alpha: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainingPolicy:
+    """The operator's training command, the rows that it gets, and the gate for what it makes."""
+
+    run: tuple[str, ...]
+    rows: Duration = 90 * DAY
+    # The newest labelled rows are kept from the trainer, and the gate judges on them: four whole weeks, or one stormy
+    # week could make any challenger look better.
+    holdout: Duration = 28 * DAY
+    gate: Gate = field(default_factory=Gate)
+    cooldown: Duration = 28 * DAY
+    timeout: Duration = HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A model and all that its operator wants watched and done."""
+
+    model: str
+    task: Task
+    schema: Schema
+    features: Features = field(default_factory=Features)
+    owner: str | None = None
+    segments: tuple[SegmentBy, ...] = ()
+    reference: str | None = None
+    value: Value | None = None
+    false_alarms: FalseAlarms = field(default_factory=FalseAlarms)
+    keep: Keep = field(default_factory=Keep)
+    evaluate_every: Duration = DAY
+    objectives: tuple[Objective, ...] = ()
+    versions: tuple[VersionSource, ...] = ()
+    changes: str | None = None
+    rollout: RolloutPolicy = field(default_factory=RolloutPolicy)
+    playbooks: tuple[Playbook, ...] = ()
+    retraining: RetrainingPolicy | None = None
+    fingerprint: str = ""
+
+    def playbook(self, when: str) -> Playbook | None:
+        """Return the first playbook for a kind of incident."""
+        return next((playbook for playbook in self.playbooks if playbook.when == when), None)

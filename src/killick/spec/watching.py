@@ -1,0 +1,222 @@
+"""The grammar of what is watched: which column is what, how rows are grouped, and what must hold.
+
+Each table is one mapping of `killick.yaml` (DESIGN 5.5); what a key may hold stands beside it, and what ties two keys
+of one mapping together stands under it. Defaults are not here but in `document.py`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from killick.spec.document import (
+    HIGHER_IS_BETTER,
+    KINDS,
+    METRICS,
+    SEVERITIES,
+    Band,
+    FalseAlarms,
+    Features,
+    Keep,
+    Kpi,
+    Label,
+    Objective,
+    Override,
+    Schema,
+    SegmentBy,
+    Value,
+    VersionSource,
+)
+from killick.spec.reader import each, named, one_or_more, record, repeated
+from killick.spec.scalars import (
+    choice,
+    count,
+    duration,
+    level,
+    name,
+    number,
+    numbers_growing,
+    pair,
+    positive,
+    scalar,
+    text,
+    time_zone,
+)
+
+if TYPE_CHECKING:
+    from killick.spec.reader import Place
+
+RATES = frozenset({"roc_auc", "error_rate"})
+"""Metrics that lie between 0 and 1."""
+
+
+# ------------------------------------------------------------------------------------------------ schema
+
+_LABEL = record(
+    Label,
+    {"column": text, "known_at": text, "delay": duration, "positive": scalar},
+    needs={"column": "name the column that holds the truth"},
+)
+
+
+def _label(place: Place) -> Label:
+    return Label(text(place)) if isinstance(place.node.content, str) else _LABEL(place)
+
+
+def _kpi(kpi: str, place: Place) -> Kpi:
+    return Kpi(kpi) if place.node.content is None else record(partial(Kpi, kpi), {"unit": text})(place)
+
+
+def _schema_holds(place: Place, schema: Schema) -> None:
+    parts = [
+        (part, getattr(schema, part))
+        for part in ("prediction_id", "event_time", "entity_id", "score", "decision", "version", "latency", "status")
+    ]
+    if schema.label:
+        parts += [("label.column", schema.label.column), ("label.known_at", schema.label.known_at)]
+    parts += [(f"kpis.{kpi.name}", kpi.name) for kpi in schema.kpis]
+    written = [(part, column) for part, column in parts if column is not None]
+    for again, first in repeated(column for _, column in written):
+        part, column = written[again]
+        path = f"{place.path}.{part}"
+        place.notes.refuse(path, f"is {place.path}.{written[first][0]} already", "one column plays one part", column)
+
+
+SCHEMA = record(
+    Schema,
+    {
+        "prediction_id": text,
+        "event_time": text,
+        "entity_id": text,
+        "score": text,
+        "decision": text,
+        "decision_threshold": number,
+        "version": text,
+        "latency": text,
+        "status": text,
+        "label": _label,
+        "kpis": named(_kpi),
+        "time_zone": time_zone,
+    },
+    holds=_schema_holds,
+)
+
+
+# ------------------------------------------------------------------------------------------------ features
+
+
+def _override_holds(place: Place, override: Override) -> None:
+    if override.range and override.kind not in {None, "numeric"}:
+        place.at("range").refuse(f"does not fit kind {override.kind}", "only a numeric feature has a range")
+
+
+_OVERRIDE = record(Override, {"kind": choice(KINDS), "unit": text, "range": pair}, holds=_override_holds)
+
+
+def _overrides(place: Place) -> dict[str, Override]:
+    return dict(named(lambda column, inside: (column, _OVERRIDE(inside)))(place))
+
+
+FEATURES = record(Features, {"include": one_or_more(text), "exclude": one_or_more(text), "override": _overrides})
+
+
+def _band(place: Place) -> Band:
+    if not isinstance(place.node.content, dict):
+        column = text(place)
+        return Band(column, column)
+    if len(place.node.content) != 1:
+        place.refuse("is not a segment", "write a column, or {name: {column: ..., bins: [...]}}")
+    (band,) = place.node.content
+    make = partial(Band, name=band, column=band)
+    return record(make, {"column": text, "bins": numbers_growing})(place.at(band))
+
+
+def _segment(place: Place) -> SegmentBy:
+    if not isinstance(place.node.content, tuple):
+        return (_band(place),)
+    bands = each(_band)(place)
+    if not bands:
+        place.refuse("is empty", "write the columns that are crossed, for example [origin, carrier]")
+    for again, first in repeated(band.column for band in bands):
+        place.item(again).refuse(f"crosses {bands[first].column!r} with itself", "name each column once")
+    return bands
+
+
+def segments(place: Place) -> tuple[SegmentBy, ...]:
+    """Read the segments. A word that names a band which is defined anywhere in the list stands for that band."""
+    written = each(_segment)(place)
+    defined: dict[str, Band] = {}
+    for index, band in ((index, band) for index, bands in enumerate(written) for band in bands):
+        if (band.bins or band.name != band.column) and defined.setdefault(band.name, band) != band:
+            place.item(index).refuse(f"defines {band.name!r} a second time", "give the other bands another name")
+    segments = tuple(tuple(_defined(band, defined) for band in bands) for bands in written)
+    for again, first in repeated(segments):
+        place.item(again).refuse(f"is segment {first + 1} of this list again", "remove it")
+    return segments
+
+
+def _defined(band: Band, defined: dict[str, Band]) -> Band:
+    return defined.get(band.name, band)
+
+
+# ------------------------------------------------------------------------------------------------ objectives
+
+VALUE = record(
+    Value,
+    {
+        "unit": text,
+        "true_positive": number,
+        "true_negative": number,
+        "false_positive": number,
+        "false_negative": number,
+    },
+    needs={"unit": "write a currency, for example USD"},
+)
+
+FALSE_ALARMS = record(FalseAlarms, {"rota": name, "budget": positive, "per": duration})
+
+KEEP = record(Keep, {"signals": duration, "columns": duration, "days": count})
+
+
+def _objective_holds(place: Place, objective: Objective) -> None:
+    if (objective.at_most is None) == (objective.at_least is None):
+        known = "at_least" if objective.sli in HIGHER_IS_BETTER else "at_most"
+        what = "has no level" if objective.at_most is None else "has both at_most and at_least"
+        place.refuse(what, f"write {known}: and the level that {objective.sli} must keep")
+    key, wanted = ("at_most", "at_least") if objective.at_least is None else ("at_least", "at_most")
+    if (objective.sli in HIGHER_IS_BETTER) == (key == "at_most"):
+        better = "higher" if objective.sli in HIGHER_IS_BETTER else "lower"
+        place.at(key).refuse(f"is the wrong way round: {objective.sli} is better when {better}", f"write {wanted}")
+    if objective.sli in RATES and not 0 <= getattr(objective, key) <= 1:
+        place.at(key).refuse(f"can never happen: {objective.sli} lies between 0 and 1", "write 5% or 0.05")
+
+
+_OBJECTIVE = record(
+    Objective,
+    {
+        "name": name,
+        "sli": choice(METRICS),
+        "window": duration,
+        "at_most": level,
+        "at_least": level,
+        "severity": choice(SEVERITIES),
+        "runbook": text,
+    },
+    needs={
+        "name": "name the objective, for example honest-odds",
+        "sli": f"write one of {', '.join(METRICS)}",
+        "window": "write how far back it looks, for example 28d",
+    },
+    holds=_objective_holds,
+)
+
+
+def names_differ(place: Place, values: tuple[Objective, ...] | tuple[VersionSource, ...]) -> None:
+    """Refuse each name of a list that is taken already."""
+    for again, first in repeated(value.name for value in values):
+        line = place.item(first).node.line
+        path = f"{place.path}[{again}].name"
+        place.notes.refuse(path, f"is taken by line {line}", "give each its own name", values[again].name)
+
+
+objectives = each(_OBJECTIVE, holds=names_differ)

@@ -1,0 +1,69 @@
+"""Confidence intervals for a proportion and for a mean, from additive counts and sums.
+
+Promises: vectorised over broadcast arguments; where there are too few rows (none for a proportion, fewer than two for a
+mean) both ends are NaN, exactly there and nowhere else: `np.isnan` is the mask. Costs O(1) per interval.
+
+Sources: Wilson (1927), JASA 22; recommended over the normal interval by Brown, Cai & DasGupta (2001), Statistical Science.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import special
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["mean_interval", "proportion_interval"]
+
+# A mean needs two rows to have a spread.
+_MEAN_ROWS_MIN = 2
+
+
+def proportion_interval(
+    successes: ArrayLike, rows: ArrayLike, confidence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the two ends of Wilson's interval.
+
+    >>> low, high = proportion_interval(8, 20, 0.95)
+    >>> round(float(low), 5), round(float(high), 5)
+    (0.21881, 0.61342)
+    """
+    k, n = np.broadcast_arrays(np.asarray(successes, dtype=np.float64), np.asarray(rows, dtype=np.float64))
+    known = n > 0
+    n = np.where(known, n, 1.0)
+    share = k / n
+    squared = float(special.ndtri(0.5 + confidence / 2.0)) ** 2
+    shrink = 1.0 + squared / n
+    centre = (share + squared / (2.0 * n)) / shrink
+    reach = np.sqrt(squared * (share * (1.0 - share) / n + squared / (4.0 * n * n))) / shrink
+    low, high = np.clip(centre - reach, 0.0, 1.0), np.clip(centre + reach, 0.0, 1.0)
+    return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def mean_interval(
+    rows: ArrayLike, total: ArrayLike, total_squares: ArrayLike, confidence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the two ends of Student's interval for a mean, in the unit of the values.
+
+    Args:
+        rows: how many values.
+        total: their sum. Give sums of centred values when the mean is large beside the spread: the variance is
+            `total_squares - total**2 / rows` and loses the digits that the two have in common.
+        total_squares: the sum of their squares.
+        confidence: for example 0.95.
+
+    >>> low, high = mean_interval(4, 10, 30, 0.95)
+    >>> round(float(low), 4), round(float(high), 4)
+    (0.4457, 4.5543)
+    """
+    arrays = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (rows, total, total_squares)))
+    n, total_, squares = arrays
+    known = n >= _MEAN_ROWS_MIN
+    n = np.where(known, n, _MEAN_ROWS_MIN)
+    mean = total_ / n
+    variance = np.maximum(squares - total_ * mean, 0.0) / (n - 1.0)
+    reach = special.stdtrit(n - 1.0, 0.5 + confidence / 2.0) * np.sqrt(variance / n)
+    return np.where(known, mean - reach, np.nan), np.where(known, mean + reach, np.nan)

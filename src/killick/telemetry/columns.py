@@ -1,0 +1,18 @@
+"""The names that a prediction's parts have inside the house, whatever the operator's tables call them.
+
+A batch is a Polars frame with these columns, and with the features under their own names. Instants are int64
+microseconds. An operator's feature may not bear one of these names: the door says so.
+"""
+
+from __future__ import annotations
+
+PREDICTION_ID = "prediction_id"
+EVENT_TIME = "event_time"
+ENTITY_ID = "entity_id"
+SCORE = "score"
+VERSION = "version"
+ROLE = "role"
+LABEL = "label"
+KNOWN_AT = "known_at"
+
+PARTS = (PREDICTION_ID, EVENT_TIME, ENTITY_ID, SCORE, VERSION, ROLE, LABEL, KNOWN_AT)

@@ -1,0 +1,88 @@
+"""Segments: which rows belong together, such as `origin=JFK` or `haul=<500`.
+
+A segment is a tuple of (band, value) pairs, and `()` is every row. Rows are grouped once for each grouping of the spec;
+what is rare beyond a bound is left out of the grouping and counted, never dropped from the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from killick.spec.document import Band, SegmentBy
+
+Segment: TypeAlias = tuple[tuple[str, str], ...]
+EVERYTHING: Segment = ()
+MISSING = "(missing)"
+
+# More segments than this in one grouping cannot each be read by a person; the commonest are kept, the rest is one more.
+SEGMENTS_MAX = 200
+REST = "(rest)"
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Rows by segment: `codes[i]` says which of `segments` row `i` is in."""
+
+    codes: NDArray[np.int64]
+    segments: tuple[Segment, ...]
+
+
+def describe(segment: Segment) -> str:
+    """Write a segment as people do.
+
+    >>> describe((("origin", "JFK"), ("carrier", "B6"))), describe(EVERYTHING)
+    ('origin=JFK, carrier=B6', 'everything')
+    """
+    return ", ".join(f"{name}={value}" for name, value in segment) or "everything"
+
+
+def group_by(table: pl.DataFrame, by: SegmentBy) -> Grouping:
+    """Group rows by one grouping of the spec; by none at all, every row is in the segment `()`.
+
+    >>> from killick.spec.document import Band
+    >>> haul = Band("haul", "distance", bins=(500.0, 1500.0))
+    >>> group_by(pl.DataFrame({"distance": [100, 2000, 100]}), (haul,)).segments
+    ((('haul', '<500'),), (('haul', '>=1500'),))
+    """
+    if not by:
+        return Grouping(pl.zeros(table.height, dtype=pl.Int64, eager=True).to_numpy(), (EVERYTHING,))
+    keys = table.select(band_values(table, band).alias(band.name) for band in by)
+    names = [band.name for band in by]
+    distinct = keys.group_by(names).len().sort(["len", *names], descending=[True, *[False] * len(names)])
+    kept = distinct.head(SEGMENTS_MAX).drop("len").sort(names).with_row_index("code")
+    codes = keys.join(kept, on=names, how="left", maintain_order="left")["code"].cast(pl.Int64)
+    segments = [tuple(zip(names, row[1:], strict=True)) for row in kept.iter_rows()]
+    if codes.null_count():
+        codes = codes.fill_null(len(segments))
+        segments.append(tuple((name, REST) for name in names))
+    return Grouping(codes.to_numpy(), tuple(segments))
+
+
+def band_values(table: pl.DataFrame, band: Band) -> pl.Series:
+    """Return each row's value of a band, as text."""
+    column = table[band.column]
+    if not band.bins:
+        return column.cast(pl.String).fill_null(MISSING)
+    values = column.cast(pl.Float64).to_numpy()
+    labels = np.array(band_labels(band.bins))[np.searchsorted(band.bins, values, side="right")]
+    return pl.Series(band.name, np.where(np.isnan(values), MISSING, labels))
+
+
+def band_labels(bins: Sequence[float]) -> list[str]:
+    """Name the bands that bins cut.
+
+    >>> band_labels([500.0, 1500.0])
+    ['<500', '500-1500', '>=1500']
+    """
+    cuts = [f"{cut:g}" for cut in bins]
+    middle = [f"{low}-{high}" for low, high in zip(cuts, cuts[1:], strict=False)]
+    return [f"<{cuts[0]}", *middle, f">={cuts[-1]}"]

@@ -1,0 +1,42 @@
+"""The archive in memory: the fake of `killick.adapters.archive`, for tests, the simulator and replays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from killick.adapters.archive import earliest
+from killick.errors import DataError, Mistake, OutsideError
+from killick.ports.archive import batch_path
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    import polars as pl
+
+
+class MemoryArchive:
+    """An `Archive` that forgets everything with the process. Nothing is on its way here, so `sweep` spares nothing."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, pl.DataFrame] = {}
+
+    def write(self, model: str, kind: str, batch_id: str, table: pl.DataFrame) -> str:
+        path = batch_path(model, kind, batch_id, earliest(table))
+        self.tables[path] = table.clone()
+        return path
+
+    def read(self, path: str, columns: list[str] | None = None) -> pl.DataFrame:
+        table = self.tables.get(path)
+        if table is None:
+            raise OutsideError(f"the archive in memory could not read {path}: there is no such batch")
+        missing = [name for name in columns or () if name not in table.columns]
+        if missing:
+            hint = f"it has {', '.join(table.columns)}"
+            raise DataError(*(Mistake(path, "has no column of this name", name, hint=hint) for name in missing))
+        return table.clone() if columns is None else table.select(columns)
+
+    def sweep(self, known: AbstractSet[str]) -> list[str]:
+        swept = sorted(self.tables.keys() - known)
+        for path in swept:
+            del self.tables[path]
+        return swept

@@ -1,0 +1,48 @@
+"""Intervals for proportions and means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from killick.stats.intervals import mean_interval, proportion_interval
+
+
+def test_wilsons_interval_is_reproduced() -> None:
+    """8 of 20 -> [.21881, .61342] (statistics.md 9)."""
+    low, high = proportion_interval(8, 20, 0.95)
+    assert (float(low), float(high)) == pytest.approx((0.21881, 0.61342), abs=5e-6)
+
+
+@given(st.integers(1, 5000), st.data(), st.sampled_from([0.8, 0.95, 0.99]))
+def test_wilsons_interval_agrees_with_scipy(rows: int, data: st.DataObject, confidence: float) -> None:
+    """At none and all successes too."""
+    successes = data.draw(st.integers(0, rows))
+    witness = stats.binomtest(successes, rows).proportion_ci(confidence, method="wilson")
+    low, high = proportion_interval(successes, rows, confidence)
+    assert (float(low), float(high)) == pytest.approx((witness.low, witness.high), abs=1e-9)
+
+
+def test_no_rows_give_no_interval() -> None:
+    """And only there."""
+    low, high = proportion_interval([0, 0], [0, 1], 0.95)
+    assert np.isnan(low).tolist() == np.isnan(high).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("rows", [2, 3, 50])
+def test_mean_interval_agrees_with_scipy(rows: int) -> None:
+    """From sums alone."""
+    x = np.random.default_rng(rows).normal(3.0, 2.0, rows)
+    witness = stats.ttest_1samp(x, 0.0).confidence_interval(0.9)
+    low, high = mean_interval(rows, x.sum(), (x * x).sum(), 0.9)
+    assert (float(low), float(high)) == pytest.approx((witness.low, witness.high), rel=1e-9)
+
+
+def test_one_row_has_no_spread() -> None:
+    """Neither has none; equal rows have a spread of zero, not the root of a negative rounding error."""
+    low, _ = mean_interval([0, 1, 3], [0.0, 0.1, 0.3], [0.0, 0.01, 0.03], 0.95)
+    assert np.isnan(low).tolist() == [True, True, False]
+    assert low[2] == pytest.approx(0.1)
