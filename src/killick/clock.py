@@ -23,6 +23,8 @@ MINUTE: Duration = 60 * SECOND
 HOUR: Duration = 60 * MINUTE
 DAY: Duration = 24 * HOUR
 WEEK: Duration = 7 * DAY
+# The last instant that int64 microseconds can hold: what has no end yet ends then.
+FOREVER: Instant = 2**63 - 1
 
 _UNITS = {"w": WEEK, "d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": 1_000, "us": 1}
 _DURATION = re.compile(r"(\d+)\s*(ms|us|w|d|h|m|s)")
@@ -72,6 +74,10 @@ class Window:
 
     def __str__(self) -> str:
         return f"{format_instant(self.start)}/{format_duration(self.width)}"
+
+    def shifted(self, by: Duration) -> Window:
+        """Return the window moved in time; a negative duration goes back."""
+        return Window(self.start + by, self.end + by)
 
     def covers(self, other: Window) -> bool:
         """Whether the other window lies wholly inside this one."""

@@ -212,12 +212,7 @@ def told(path: Path, bans: dict[str, str]) -> list[str]:
 
 def test_below_the_ports_nothing_touches_the_world() -> None:
     """Time, ids, randomness and whatever is read or written arrive as arguments or go through a port."""
-    found = [
-        line
-        for path in files()
-        if room(path) in BANS_BY_ROOM
-        for line in told(path, BANS_BY_ROOM[room(path)])
-    ]
+    found = [line for path in files() if room(path) in BANS_BY_ROOM for line in told(path, BANS_BY_ROOM[room(path)])]
 
     assert not found, "\n".join(found)
 
@@ -225,10 +220,7 @@ def test_below_the_ports_nothing_touches_the_world() -> None:
 def test_some_things_are_done_nowhere() -> None:
     """No pickle, no eval, no mock, in any file that ships (but the operator's, which is the operator's)."""
     found = [
-        line
-        for path in files()
-        if not is_operators(path) and not is_migration(path)
-        for line in told(path, EVERYWHERE)
+        line for path in files() if not is_operators(path) and not is_migration(path) for line in told(path, EVERYWHERE)
     ]
 
     assert not found, "\n".join(found)

@@ -31,9 +31,7 @@ def written() -> str:
 
 def guide_is_there() -> bool:
     """Whether there is anything but the glossary yet."""
-    return any(
-        page.name not in {"glossary.md", "DESIGN.md"} and page.parent.name != "decisions" for page in pages()
-    )
+    return any(page.name not in {"glossary.md", "DESIGN.md"} and page.parent.name != "decisions" for page in pages())
 
 
 def checks() -> set[str]:
@@ -112,6 +110,4 @@ def test_the_makefile_tells_what_it_can_do() -> None:
     tasks = re.search(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
     assert tasks is not None
 
-    assert [
-        task for task in tasks[1].split() if not re.search(rf"^{task}:.*## \S", makefile, flags=re.MULTILINE)
-    ] == []
+    assert [task for task in tasks[1].split() if not re.search(rf"^{task}:.*## \S", makefile, flags=re.MULTILINE)] == []

@@ -67,9 +67,7 @@ INSTEAD_PHRASES = {"ground_truth": "outcome", "on_call": "rota", "error_rate_bud
 @cache
 def rows() -> dict[str, str]:
     """The glossary's tables: word -> the rest of its line."""
-    found = re.findall(
-        r"^\| \*\*(.+?)\*\* \|(.*)\|$", GLOSSARY.read_text(encoding="utf-8"), flags=re.MULTILINE
-    )
+    found = re.findall(r"^\| \*\*(.+?)\*\* \|(.*)\|$", GLOSSARY.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return dict(found)
 
 
@@ -115,10 +113,7 @@ def test_the_glossary_has_every_word() -> None:
 def test_the_glossary_has_every_value_of_the_closed_sets() -> None:
     """Roles, statuses, severities and their like are listed, each on the line of its word."""
     absent = [
-        f"{word}: {value}"
-        for word, values in VALUES.items()
-        for value in values
-        if f"`{value}`" not in rows()[word]
+        f"{word}: {value}" for word, values in VALUES.items() for value in values if f"`{value}`" not in rows()[word]
     ]
 
     assert not absent
@@ -143,12 +138,7 @@ def test_one_word_for_one_thing() -> None:
         if not is_operators(path) and not is_migration(path)
         for node, name, word in second_words(tree(path))
     ]
-    found += [
-        f"{place(path)}: say {INSTEAD[word]}"
-        for path in files()
-        for word in words(path.stem)
-        if word in INSTEAD
-    ]
+    found += [f"{place(path)}: say {INSTEAD[word]}" for path in files() for word in words(path.stem) if word in INSTEAD]
 
     assert not found, "\n".join(found)
 

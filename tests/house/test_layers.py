@@ -73,9 +73,7 @@ def test_the_house_is_one_floor_deep() -> None:
     deep = [
         place(path)
         for path in KILLICK.rglob("*.py")
-        if len(path.relative_to(KILLICK).parts) > 2
-        and not is_operators(path)
-        and "migrations" not in path.parts
+        if len(path.relative_to(KILLICK).parts) > 2 and not is_operators(path) and "migrations" not in path.parts
     ]
 
     assert not deep

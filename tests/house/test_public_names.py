@@ -105,11 +105,7 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
 
 def test_files_are_short() -> None:
     """A file is read in one sitting."""
-    long = {
-        place(path): lines
-        for path in files()
-        if (lines := len(path.read_text().splitlines())) > FILE_LINES_MAX
-    }
+    long = {place(path): lines for path in files() if (lines := len(path.read_text().splitlines())) > FILE_LINES_MAX}
 
     assert not long
 
@@ -149,10 +145,7 @@ def test_a_room_is_entered_through_the_file_that_one_means() -> None:
     full = [
         place(path)
         for path in files()
-        if path.name == "__init__.py"
-        and path.parent != KILLICK
-        and room(path) != "killick_client"
-        and path.read_text()
+        if path.name == "__init__.py" and path.parent != KILLICK and room(path) != "killick_client" and path.read_text()
     ]
 
     assert not full
@@ -166,8 +159,7 @@ def test_no_work_is_left_for_later() -> None:
         for path in files()
         if not is_operators(path)
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if "#" in line
-        and any(mark in line.partition("#")[2].split() for mark in (*marks, *(f"{m}:" for m in marks)))
+        if "#" in line and any(mark in line.partition("#")[2].split() for mark in (*marks, *(f"{m}:" for m in marks)))
     ]
 
     assert not left

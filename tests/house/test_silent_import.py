@@ -132,9 +132,7 @@ def test_import_killick_is_light() -> None:
 
 def test_the_rooms_below_the_ports_are_light() -> None:
     """They need numpy, Polars and `scipy.special`; whatever is heavier waits inside its function."""
-    names = [
-        name for name in modules("killick") if name.split(".")[1:2] and name.split(".")[1] in BELOW_PORTS
-    ]
+    names = [name for name in modules("killick") if name.split(".")[1:2] and name.split(".")[1] in BELOW_PORTS]
 
     assert not HEAVY & set(witness(*names)["modules"])
 

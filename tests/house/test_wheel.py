@@ -37,11 +37,7 @@ def test_the_wheel_holds_every_file_of_the_tree(tree: Path) -> None:
 
     def shipped(folder: Path) -> dict[str, bytes]:
         paths = (path for path in folder.rglob("*") if path.is_file())
-        kept = (
-            path
-            for path in paths
-            if not any(part.startswith((".", "__pycache__")) for part in path.parts[-4:])
-        )
+        kept = (path for path in paths if not any(part.startswith((".", "__pycache__")) for part in path.parts[-4:]))
         return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
 
     assert shipped(home) == shipped(tree)

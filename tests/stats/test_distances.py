@@ -23,8 +23,6 @@ from killick.stats.distances import (
 REFERENCE = np.full(10, 100)
 CURRENT = np.array([130, 120, 110, 105, 100, 95, 90, 90, 85, 75])
 
-COUNTS = hnp.arrays(np.int64, st.integers(2, 25), elements=st.integers(0, 10_000))
-
 
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +70,7 @@ class TestPopulationStability:
         limits = np.array([at_5_percent, at_1_percent])
         noise = np.full(2, 1 / n + 1 / m)
         stability = PopulationStability(limits, np.zeros(2), noise, np.full(2, 10))
-        np.testing.assert_allclose(stability.p_exceeds(), [0.05, 0.01], rtol=0.035)
+        np.testing.assert_allclose(stability.p_exceeds(), [0.05, 0.01], rtol=0.07)  # two digits were printed
 
     @pytest.mark.parametrize(
         ("shift", "expected"), [(0.1, 0.00983), (0.2, 0.03930), (0.3, 0.08835), (0.5, 0.24467), (1.0, 0.96330)]
@@ -150,6 +148,7 @@ class TestPopulationStability:
         """Peers that fill empty bins with epsilon report 461 (frouros) for a complete change."""
         assert psi([500, 0], [0, 500]).value < 15
 
+    @pytest.mark.statistics
     @pytest.mark.parametrize(("n", "m"), [(500, 500), (10_000, 2000)])
     def test_without_drift_it_alarms_at_its_level(self, n: int, m: int) -> None:
         """Size at 5 % within 4.0-6.2 % over 8,000 pairs (three standard errors: 0.7 points)."""
@@ -158,6 +157,7 @@ class TestPopulationStability:
         stability = psi(rng.multinomial(n, share, 8000), rng.multinomial(m, share, 8000))
         assert 0.040 <= (stability.p_exceeds() <= 0.05).mean() <= 0.062
 
+    @pytest.mark.statistics
     @pytest.mark.parametrize("rows", [2000, 50_000])
     def test_minimum_effect_and_equivalence_hold_their_level_at_the_boundary(self, rows: int) -> None:
         """At a true PSI equal to the margin both one-sided tests err in about 5 % (statistics.md: 4.7-6.2 %)."""
@@ -171,6 +171,7 @@ class TestPopulationStability:
         low, high = stability.interval(0.95)
         assert 0.94 <= ((low <= truth) & (truth <= high)).mean() <= 0.985
 
+    @pytest.mark.statistics
     def test_drift_that_matters_is_found_and_its_absence_certified(self) -> None:
         """Power: 0.3 spreads at 5,000 rows exceed PSI 0.02 in 99 % at 1 %; none is certified in 99 %."""
         rng = np.random.default_rng(13)
@@ -211,7 +212,7 @@ class TestWasserstein:
     """statistics.md 1.4."""
 
     def test_the_worked_example_is_exact(self) -> None:
-        """x = 1..8 against y = 2..8 and 9.5: 1.0625 from four bins."""
+        """Rows 1..8 against y = 2..8 and 9.5: 1.0625 from four bins."""
         x, y = np.arange(1.0, 9.0), np.array([2, 3, 4, 5, 6, 7, 8, 9.5])
         edges = np.array([2.5, 4.5, 6.5])
         value = wasserstein(edges, *_binned(x, edges), *_binned(y, edges))
@@ -293,5 +294,4 @@ def test_five_thousand_columns_are_judged_in_the_budget() -> None:
         wasserstein(edges, reference, sums[0], current, sums[1])
         rank_wasserstein(reference, current)
         best = min(best, time.perf_counter() - start)
-    print(f"5,000 columns: {best * 1000:.1f} ms")
     assert best < 0.2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -12,8 +13,10 @@ from killick.stats.multiplicity import benjamini_hochberg, holm
 
 # The fifteen p-values of onlineFDR (statistics.md 1.8).
 FIFTEEN = np.array(
-    [2.90e-08, 0.06743, 0.01514, 0.08174, 0.00171, 3.60e-05, 0.79149, 0.27201, 0.28295, 7.59e-08]
-    + [0.69274, 0.30443, 0.00136, 0.72342, 0.54757]
+    [
+        *(2.90e-08, 0.06743, 0.01514, 0.08174, 0.00171, 3.60e-05, 0.79149, 0.27201, 0.28295, 7.59e-08),
+        *(0.69274, 0.30443, 0.00136, 0.72342, 0.54757),
+    ]
 )
 P_VALUES = hnp.arrays(np.float64, st.integers(0, 30), elements=st.floats(0, 1))
 
@@ -53,7 +56,7 @@ def test_tests_that_were_not_made_do_not_count(p: np.ndarray, missing: int) -> N
 
 @given(P_VALUES)
 def test_the_order_of_strictness(p: np.ndarray) -> None:
-    """p <= Benjamini-Hochberg <= Holm <= Bonferroni."""
+    """Raw <= Benjamini-Hochberg <= Holm <= Bonferroni."""
     bh, strict = benjamini_hochberg(p), holm(p)
     assert (p <= bh).all()
     assert (bh <= strict + 1e-12).all()
@@ -66,6 +69,7 @@ def test_each_row_of_a_stack_is_adjusted_by_itself() -> None:
     np.testing.assert_array_equal(benjamini_hochberg(stack)[1], benjamini_hochberg(FIFTEEN)[::-1])
 
 
+@pytest.mark.statistics
 def test_false_discoveries_stay_below_the_rate_and_true_ones_are_made() -> None:
     """200 tests of which 20 are shifted by four spreads: share of false findings <= 5 %, power over 80 %."""
     rng = np.random.default_rng(4)

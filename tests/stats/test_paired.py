@@ -56,6 +56,7 @@ def _rejections(sizes: np.ndarray, *, effect: float, clustered: bool, seed: int)
     return rejected / 1500
 
 
+@pytest.mark.statistics
 def test_dependence_inside_days_does_not_inflate_false_alarms() -> None:
     """14 even days: 5 % (3.3-6.7 % observed); rows taken as independent would alarm in over 25 %."""
     days = np.full(14, 100)
@@ -63,11 +64,13 @@ def test_dependence_inside_days_does_not_inflate_false_alarms() -> None:
     assert _rejections(days, effect=0.0, clustered=False, seed=5) > 0.25
 
 
+@pytest.mark.statistics
 def test_uneven_days_are_a_little_bold_as_the_docstring_says() -> None:
     """Six days from 20 to 640 rows: over 7 %, below 17 % at 5 %."""
     assert 0.07 < _rejections(20 * 2 ** np.arange(6), effect=0.0, clustered=True, seed=6) < 0.17
 
 
+@pytest.mark.statistics
 def test_a_real_improvement_is_found() -> None:
     """0.3 against a day-to-day spread of 0.3 over 14 days: power over 90 %."""
     assert _rejections(np.full(14, 100), effect=0.3, clustered=True, seed=7) > 0.9

@@ -56,6 +56,7 @@ def test_the_unbinned_value_lies_within_the_binning_error(seed: int, bins: int) 
     assert abs(float(auc.value) - exact) <= float(auc.binning_error) + 1e-12
 
 
+@pytest.mark.statistics
 def test_interval_covers_the_truth() -> None:
     """95 % within 93.0-97.5 % over 3,000 samples of 60 positives and 200 negatives."""
     rng = np.random.default_rng(2)
@@ -81,7 +82,8 @@ def test_all_scores_tied_leave_the_value_open() -> None:
     auc = roc_auc([50], [50])
     low, high = auc.interval(0.95)
     assert float(auc.value) == float(auc.binning_error) == 0.5
-    assert low < 0.4 < 0.6 < high
+    assert low < 0.4
+    assert high > 0.6
 
 
 def test_with_one_class_there_is_no_ranking() -> None:

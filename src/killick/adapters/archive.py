@@ -1,7 +1,7 @@
 """The archive in a folder: one Parquet file (zstd) for a batch, durable before its name exists.
 
-Written under a temporary name, fsynced, renamed, and its folder fsynced: a reader sees the whole file or none, after a power
-cut too. Cost: two fsyncs for a batch (four more for the first one in an hour's folder).
+Written under a temporary name, fsynced, renamed, and its folder fsynced: a reader sees the whole file or none, after a
+power cut too. Cost: two fsyncs for a batch (four more for the first one in an hour's folder).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import polars as pl
 
+from killick.clock import Window
 from killick.errors import DataError, Mistake, OutsideError
 from killick.ports.archive import batch_path
 
@@ -28,6 +29,8 @@ _SPARED_SECONDS = 3600.0
 # The folders of a day of two hundred models; beyond it they are fsynced once more than they need be.
 _REMEMBERED_FOLDERS_MAX = 10_000
 _TEMPORARY = ".writing"
+# The years 1 to 9999, which is what a folder's date can say.
+_CALENDAR = Window(-62_135_596_800_000_000, 253_402_300_800_000_000)
 
 # Polars panics, which is no `Exception`, over some damaged files.
 _FOREIGN = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
@@ -43,6 +46,7 @@ class FolderArchive:
         self._durable: set[Path] = set()
 
     def write(self, model: str, kind: str, batch_id: str, table: pl.DataFrame) -> str:
+        """Keep a batch and return its path within the archive."""
         path = batch_path(model, kind, batch_id, earliest(table))
         target = self._root / path
         temporary = target.with_name(f".{uuid4().hex}{_TEMPORARY}")
@@ -63,6 +67,7 @@ class FolderArchive:
         return path
 
     def read(self, path: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """Return a batch, or some of its columns."""
         place = self._place(path)
         try:
             return pl.read_parquet(place, columns=columns, glob=False, hive_partitioning=False)
@@ -70,11 +75,14 @@ class FolderArchive:
             found = pl.read_parquet_schema(place)
             missing = [name for name in columns or () if name not in found]
             hint = f"it has {', '.join(found)}"
-            raise DataError(*(Mistake(path, "has no column of this name", name, hint=hint) for name in missing)) from error
+            raise DataError(
+                *(Mistake(path, "has no column of this name", name, hint=hint) for name in missing)
+            ) from error
         except _FOREIGN as error:
             raise OutsideError(f"archive {self._root} could not read {path}: {error}") from error
 
     def sweep(self, known: AbstractSet[str]) -> list[str]:
+        """Remove what no manifest row speaks of, unless it is young; return what was removed."""
         young = time.time() - self._spared_seconds
         swept = []
         try:
@@ -99,7 +107,9 @@ class FolderArchive:
     def _place(self, path: str) -> Path:
         parts = PurePosixPath(path).parts
         if not parts or ".." in parts or PurePosixPath(path).is_absolute() or "\\" in path:
-            raise DataError(Mistake("archive", "has no such path", path, hint="paths are relative, as `write` returned them"))
+            raise DataError(
+                Mistake("archive", "has no such path", path, hint="paths are relative, as `write` returned them")
+            )
         return self._root.joinpath(*parts)
 
     def _make_durable(self, folder: Path) -> None:
@@ -127,8 +137,7 @@ def earliest(table: pl.DataFrame) -> int:
     first = table["event_time"].min()
     if not isinstance(first, int):
         raise DataError(Mistake("event_time", f"holds no time in {table.height} rows"))
-    # The years 1 to 9999, which is what a folder's date can say.
-    if not -62_135_596_800_000_000 <= first < 253_402_300_800_000_000:
+    if first not in _CALENDAR:
         raise DataError(Mistake("event_time", "lies outside the calendar", first, hint="is it in microseconds?"))
     return first
 

@@ -1,8 +1,8 @@
 """Every table of the control store and every statement that is run on them, for SQLite and for PostgreSQL.
 
-What repeats in every profile (model, scale, version, role, segment) stands once, in `profile_series`: a profile's key then
-costs three integers, which is what keeps 90 days of 200 models within their 20 GB (DESIGN 6). Identities are clustered by
-their key (`WITHOUT ROWID`), because the key is nearly all there is of them.
+What repeats in every profile (model, scale, version, role, segment) stands once, in `profile_series`: a profile's key
+then costs three integers, which helps to keep 90 days of 200 models within their 20 GB (DESIGN 6). Identities are
+clustered by their key (`WITHOUT ROWID`), because the key is nearly all there is of them.
 
 The two dialects differ in three places: who makes an upsert, how a list of texts is passed as one parameter, and what
 keeps transactions apart (`control.py`). Text is compared by code point in both, as Python does.
@@ -56,7 +56,7 @@ batches = sa.Table(
     sa.Column("window_start", BIG, nullable=False),
     sa.Column("window_end", BIG, nullable=False),
     sa.Column("written_at", BIG, nullable=False),
-    sa.UniqueConstraint("model", "producer", "sequence", name="batches_once"),
+    sa.UniqueConstraint("model", "kind", "producer", "sequence", name="batches_once"),
     # The end leads: nearly every question is about the recent past, and the older batches are then never looked at.
     sa.Index("batches_by_window", "model", "kind", "window_end", "window_start"),
 )
@@ -166,6 +166,7 @@ class Statements:
         self.add_batch = self._insert(batches).on_conflict_do_nothing()
         self.batch_key = sa.select(table.batch_id).where(
             table.model == sa.bindparam("model"),
+            table.kind == sa.bindparam("kind"),
             table.producer == sa.bindparam("producer"),
             table.sequence == sa.bindparam("sequence"),
         )
@@ -182,10 +183,14 @@ class Statements:
         self.claim = identities.insert().from_select(
             ["model", "prediction_id", "batch_id"],
             sa.select(
-                sa.bindparam("the_model", type_=sa.Text()), listed.selected_columns[0], sa.bindparam("batch_id", type_=sa.Text())
+                sa.bindparam("the_model", type_=sa.Text()),
+                listed.selected_columns[0],
+                sa.bindparam("batch_id", type_=sa.Text()),
             ),
         )
-        self.identities = sa.select(ids.prediction_id, ids.batch_id, ids.label).where(mine, ids.prediction_id.in_(self._listed()))
+        self.identities = sa.select(ids.prediction_id, ids.batch_id, ids.label).where(
+            mine, ids.prediction_id.in_(self._listed())
+        )
         self.set_label = (
             sa.update(identities)
             .where(mine, ids.prediction_id == sa.bindparam("the_id"))
@@ -202,7 +207,9 @@ class Statements:
             index_elements=["series", "window_start", "window_end"], set_={"body": insert.excluded.body}
         )
         self.profiles = (
-            sa.select(profiles).join(profile_series, series.number == profiles.c.series).where(*scaled, *_inside(profiles))
+            sa.select(profiles)
+            .join(profile_series, series.number == profiles.c.series)
+            .where(*scaled, *_inside(profiles))
         )
         self.drop_profile = sa.delete(profiles).where(
             *(profiles.c[name] == sa.bindparam(f"the_{name}") for name in ("series", "window_start", "window_end"))

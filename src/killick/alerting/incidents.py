@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from killick.automaton import Move, Table
-from killick.clock import Instant, Window  # noqa: TC001 - msgspec reads the annotations
+from killick.clock import FOREVER, Instant, Window  # noqa: TC001 - msgspec reads the annotations
 from killick.spec.document import Severity  # noqa: TC001 - msgspec reads the annotations
 
 INCIDENT = Table(
@@ -56,7 +56,12 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     causes: tuple[dict[str, Any], ...] = ()
     evidence: dict[str, Any] = {}
 
-    def covers(self, window: Window) -> bool:
-        """Whether the window overlaps the time from the incident's beginning to its end: such data is not healthy."""
+    @property
+    def spoiled(self) -> Window:
+        """The event time that the incident spoiled: from its beginning to its end, or for ever while it lasts."""
         began = self.onset.start if self.onset else self.opened_at
-        return window.end > began and (self.resolved_at is None or window.start < self.resolved_at)
+        return Window(began, self.resolved_at if self.resolved_at is not None else FOREVER)
+
+    def covers(self, window: Window) -> bool:
+        """Whether the window overlaps what the incident spoiled: such data is not healthy."""
+        return window.start < self.spoiled.end and self.spoiled.start < window.end

@@ -1,7 +1,8 @@
 """The archive: telemetry as it was received, in files that any engine can read.
 
-A file is durable before `write` returns, but it is only a batch once its manifest row is committed (`ports/control.py`);
-files that never got one are swept. The layout is part of the promise: hive-style folders, percent-encoded names, Parquet.
+A file is durable before `write` returns, but it is only a batch once its manifest row is committed
+(`ports/control.py`); files that never got one are swept. The layout is part of the promise: hive-style folders,
+percent-encoded names, Parquet.
 """
 
 from __future__ import annotations

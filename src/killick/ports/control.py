@@ -99,7 +99,7 @@ class Transaction(Protocol):
         ...
 
     def add_batch(self, batch: Batch) -> bool:
-        """Add a manifest row; False, and nothing changed, when its (model, producer, sequence) is there already.
+        """Add a manifest row; False, and nothing changed, when its (model, kind, producer, sequence) is there already.
 
         Raises:
             StaleWrite: another batch has this id.

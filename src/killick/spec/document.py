@@ -132,6 +132,17 @@ class Band:
     column: str
     bins: tuple[float, ...] = ()
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name the bands that the bins cut.
+
+        >>> Band("haul", "distance", bins=(500.0, 1500.0)).labels
+        ('<500', '500-1500', '>=1500')
+        """
+        cuts = [f"{cut:g}" for cut in self.bins]
+        middle = [f"{low}-{high}" for low, high in zip(cuts, cuts[1:], strict=False)]
+        return (f"<{cuts[0]}", *middle, f">={cuts[-1]}") if cuts else ()
+
 
 SegmentBy: TypeAlias = tuple[Band, ...]
 """How rows are grouped: one band, or a crossing of several."""

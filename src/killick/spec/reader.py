@@ -115,7 +115,7 @@ def read_fields(place: Place, fields: Mapping[str, Parser[Any]], needs: Mapping[
     mapping = place.mapping()
     for key in [key for key in mapping if key not in fields]:
         wrong = place.at(key)
-        wrong.notes.refuse(wrong.path, "is not known", did_you_mean(key, fields))
+        wrong.notes.refuse(wrong.path, "is not known", did_you_mean(key, fields), wrong.node.plain())
     values = {}
     for key, parser in fields.items():
         if key in mapping and mapping[key].content is not None:

@@ -22,8 +22,8 @@ Scalar: TypeAlias = str | int | float | bool | None
 _CHARACTERS_MAX = 1_000_000
 # Nine lines of aliases can mean a billion nodes ("a billion laughs"); a spec of a megabyte has fewer than these.
 _NODES_MAX = 200_000
-# Python refuses to convert longer ones, because the time grows with the square.
-_DIGITS_MAX = 4_000
+# Python refuses to convert or to show much longer ones, because the time grows with the square.
+_DIGITS_MAX = 3_000
 # The grammar needs seven levels.
 _DEPTH_MAX = 32
 

@@ -1,13 +1,13 @@
-"""How far apart two histograms on the same bins are: PSI with its sampling distribution, Hellinger, total variation and
-Wasserstein distances.
+"""How far apart two histograms on the same bins are: PSI and its distribution, Hellinger, total variation, Wasserstein.
 
-Promises: every function works over any leading dimensions, so all columns and segments of a model go through in one call.
-A bin that is empty on both sides does not count, so histograms of different lengths may be padded with zeros. Where a
-distance does not exist, because one side has no rows, the result is NaN, exactly there and nowhere else, and without a
-warning: `np.isnan` is the mask (`PopulationStability.known` says the same). Costs O(bins) per histogram; nothing is sorted.
+Promises: every function works over any leading dimensions, so all columns and segments of a model go through in one
+call. A bin that is empty on both sides does not count, so histograms of different lengths may be padded with zeros.
+Where a distance does not exist, because one side has no rows, the result is NaN, exactly there and nowhere else, and
+without a warning: `np.isnan` is the mask (`PopulationStability.known` says the same). Costs O(bins) per histogram;
+nothing is sorted.
 
-Sources: Yurdakul & Naranjo (2020), Journal of Risk Model Validation, for PSI / (1/N + 1/M) -> chi-square; the non-central
-form and the Wasserstein distance from counts and sums are derived in statistics.md 1.1 and 1.4.
+Sources: Yurdakul & Naranjo (2020), Journal of Risk Model Validation, for PSI / (1/N + 1/M) -> chi-square; the
+non-central form and the Wasserstein distance from counts and sums are derived in statistics.md 1.1 and 1.4.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SMOOTHING = 0.5
 class PopulationStability:
     """PSI and what its sampling distribution says about it. All fields have the leading shape of the counts.
 
-    `value` is in nats. `noise` is c = 1/N + 1/M, so without any drift `value / noise` follows chi-square with `bins - 1`
+    `value` is in nats. `noise` is c = 1/N + 1/M, so without drift `value / noise` follows chi-square with `bins - 1`
     degrees of freedom. `bins` counts the bins that are not empty on both sides.
     """
 
@@ -149,8 +149,8 @@ def wasserstein(
     cross inside a bin: a shift, a change of scale and a longer tail are all exact.
 
     Args:
-        edges: the inner cut points, ascending, [..., bins - 1]; bin j holds `edges[j-1] < x <= edges[j]`. Padding: repeat
-            the last edge.
+        edges: the inner cut points, ascending, [..., bins - 1]; bin j holds `edges[j-1] < x <= edges[j]`. To pad,
+            repeat the last edge.
         reference_counts: rows per bin, [..., bins].
         reference_sums: sums of the rows' values per bin, [..., bins].
         current_counts: as for the reference.
@@ -171,9 +171,9 @@ def wasserstein(
 
 
 def rank_wasserstein(reference: ArrayLike, current: ArrayLike) -> NDArray[np.float64]:
-    """Return the Wasserstein-1 distance on the reference's own rank scale, in [0, 1/2]; counts alone, so no outlier can move it.
+    """Return the Wasserstein-1 distance on the reference's own rank scale, in [0, 1/2].
 
-    For a shift it is |AUC - 1/2| of telling the two apart by this column.
+    From counts alone, so no outlier can move it. For a shift it is |AUC - 1/2| of telling the two apart by this column.
 
     Args:
         reference: counts over ordered bins, [..., bins].
@@ -221,8 +221,6 @@ def _variance(shares: NDArray[np.float64], values: NDArray[np.float64]) -> NDArr
     return np.asarray((shares * (values - mean) ** 2).sum(axis=-1), dtype=np.float64)
 
 
-def _where_known(
-    n: NDArray[np.float64], m: NDArray[np.float64], value: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _where_known(n: NDArray[np.float64], m: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
     known = (n.sum(axis=-1) > 0) & (m.sum(axis=-1) > 0)
     return np.asarray(np.where(known, value, np.nan), dtype=np.float64)

@@ -1,14 +1,16 @@
 """How unusual is a statistic against its own healthy history: a prediction limit, a surprise and a rank.
 
 At a million rows per window every row-level test is significant, because healthy windows differ by more than sampling
-noise. The yardstick here is how much the healthy windows differed. Statistics are taken to be positive and right-skewed
-(a PSI, a distance, a rate), so the logarithm of `x + floor` is what is compared, with Student's t for one new value.
+noise. The yardstick here is how much the healthy windows differed. Statistics are taken to be positive and
+right-skewed (a PSI, a distance, a rate), so the logarithm of `x + floor` is what is compared, with Student's t for
+one new value.
 
-Promises: for an independent history that is lognormal, the false-alarm rate is exactly alpha at every length; measured
-rates elsewhere are in `tests/stats/test_history.py` and in the docstrings below. The rank p-value needs no shape at all,
-only exchangeable windows, and cannot fall below 1 / (windows + 1). A history shorter than `WINDOWS_MIN` is no yardstick:
-every number is then NaN, exactly there and nowhere else, and `known` is false. Costs O(windows) per history, with the
-robust scale one partial sort.
+Promises: for an independent history that is lognormal, the false-alarm rate is exactly alpha at every length; at 28
+windows and alpha 1 % (0.1 %), AR(0.5) gives 1.2 % (0.14 %), and logs with the tails of Student's t with 4 degrees of
+freedom 1.7 % (0.6 %), robust 2.4 % (0.7 %): heavy tails cost most at small alpha, and there the rank is the check.
+The rank p-value needs no shape at all, only exchangeable windows, and cannot fall below 1 / (windows + 1). A history
+shorter than `WINDOWS_MIN` is no yardstick: every number is then NaN, exactly there and nowhere else, and `known` is
+false. Costs O(windows) per history, with the robust scale one partial sort.
 
 Sources: Hahn & Meeker, Statistical Intervals (1991), 4.6 for the limit; Vovk, Gammerman & Shafer (2005) for the rank;
 statistics.md 1.6.
@@ -86,8 +88,9 @@ def prediction_limit(
         alpha: false alarms per window, for example 0.001.
         floor: an amount of the statistic that does not matter, above 0; it keeps zeros and ties from looking exact.
         present: false where a window is missing, like `history`; NaN is missing in any case.
-        robust: use the median and the median absolute deviation, for a history that may hold an undetected incident. A
-            tenth of it may then be arbitrary; the price is power, and on clean history the rate stays near alpha.
+        robust: use the median and the median absolute deviation, for a history that may hold an undetected incident.
+            A tenth of it may then be arbitrary; the price is power in short histories, and a higher rate under heavy
+            tails.
 
     >>> history = [0.010, 0.012, 0.009, 0.011, 0.013, 0.010, 0.012, 0.011]
     >>> round(float(prediction_limit(history, 0.01, floor=0.001).limit), 5)
@@ -127,9 +130,7 @@ def surprise(
     return Surprise(np.asarray(p_value), p_rank, np.asarray(score), windows)
 
 
-def _logs(
-    history: ArrayLike, floor: float, present: ArrayLike | None
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _logs(history: ArrayLike, floor: float, present: ArrayLike | None) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     values = np.asarray(history, dtype=np.float64)
     seen = ~np.isnan(values)
     if present is not None:
@@ -160,6 +161,8 @@ def _location(
 
 def _median(values: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Median of what was seen: what was not sorts last, as infinity; 0 where nothing was seen."""
+    if values.shape[-1] == 0:
+        return np.zeros(values.shape[:-1])
     ordered = np.sort(np.where(seen, values, np.inf), axis=-1)
     count = np.maximum(seen.sum(axis=-1, keepdims=True), 1)
     low = np.take_along_axis(ordered, (count - 1) // 2, axis=-1)

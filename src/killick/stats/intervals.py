@@ -1,9 +1,10 @@
 """Confidence intervals for a proportion and for a mean, from additive counts and sums.
 
-Promises: vectorised over broadcast arguments; where there are too few rows (none for a proportion, fewer than two for a
-mean) both ends are NaN, exactly there and nowhere else: `np.isnan` is the mask. Costs O(1) per interval.
+Promises: vectorised over broadcast arguments; where there are too few rows (none for a proportion, fewer than two for
+a mean) both ends are NaN, exactly there and nowhere else: `np.isnan` is the mask. Costs O(1) per interval.
 
-Sources: Wilson (1927), JASA 22; recommended over the normal interval by Brown, Cai & DasGupta (2001), Statistical Science.
+Sources: Wilson (1927), JASA 22; recommended over the normal interval by Brown, Cai & DasGupta (2001), Statistical
+Science.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Many p-values at once: adjusted p-values that can be compared with one level.
 
-Promises: Benjamini-Hochberg controls the expected share of false findings for independent or positively dependent tests,
-Holm the chance of any false finding under every dependence. A NaN is a test that was not made: it stays NaN and is not
-counted. Both work along the last axis and keep the order of the input. Cost: one sort.
+Promises: Benjamini-Hochberg controls the expected share of false findings for independent or positively dependent
+tests, Holm the chance of any false finding under every dependence. A NaN is a test that was not made: it stays NaN
+and is not counted. Both work along the last axis and keep the order of the input. Cost: one sort.
 
 Sources: Benjamini & Hochberg (1995), JRSS B 57; Holm (1979), Scandinavian Journal of Statistics 6.
 """
@@ -30,7 +30,7 @@ def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
     """
     p, order, rank, tests = _sorted(p_values)
     # NaN sorts last, so the running minimum from the right must step over it: infinity does.
-    stepped = np.where(np.isnan(p), np.inf, p * tests / rank)
+    stepped = np.where(np.isnan(p), np.inf, p * (tests / rank))
     adjusted = np.minimum.accumulate(stepped[..., ::-1], axis=-1)[..., ::-1]
     return _unsorted(np.where(np.isnan(p), np.nan, np.minimum(adjusted, 1.0)), order)
 

@@ -1,11 +1,11 @@
-"""Tail probabilities of the non-central chi-square distribution: exact where that is cheap, a saddlepoint where it is not.
+"""Tail probabilities of the non-central chi-square: exact where that is cheap, a saddlepoint where it is not.
 
-Promises: relative error below 1e-3 in both tails down to 1e-12 (tests compare with scipy.stats.ncx2 for a non-centrality
-up to 4e6); never NaN for finite arguments. Costs: below a non-centrality of 100 scipy.special sums the series; from there
-on, where the series would take 17 us and more each, the saddlepoint takes 30 ns.
+Promises: relative error below 1e-3 in both tails down to 1e-12 (tests compare with scipy.stats.ncx2 for a
+non-centrality up to 4e6); never NaN for finite arguments. Costs: below a non-centrality of 100 scipy.special sums the
+series; from there on, where the series would take 17 us and more each, the saddlepoint takes 30 ns.
 
-Source: Lugannani & Rice (1980), Advances in Applied Probability 12; for this distribution the saddlepoint is the root of a
-quadratic. Its error falls as the non-centrality grows, which is where scipy's series becomes slow.
+Source: Lugannani & Rice (1980), Advances in Applied Probability 12; for this distribution the saddlepoint is the root
+of a quadratic. Its error falls as the non-centrality grows, which is where scipy's series becomes slow.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ __all__ = ["noncentral_chi2_cdf", "noncentral_chi2_sf"]
 
 # The saddlepoint's relative error at this non-centrality is 2e-4 with one degree of freedom, and less with more.
 _SERIES_MAX = 100.0
-# Below this, one minus the series has lost seven digits, and the saddlepoint's 5 % at the very worst is the better answer.
+# Below this, one minus the series has lost seven digits; the saddlepoint is within 5 % even at one degree of freedom.
 _COMPLEMENT_MIN = 1e-9
-# Closer to the mean than this the two terms of Lugannani and Rice cancel, and their limit is used.
-_NEAR_MEAN = 1e-5
+# Nearer the mean than this, in spreads, the two terms of Lugannani and Rice cancel, and their limit is used.
+_NEAR_MEAN = 1e-3
+# Keeps s**3 finite at the lower end of the support, where the answer is overwritten anyway.
+_X_MIN = 1e-50
 
 
 def noncentral_chi2_sf(x: ArrayLike, df: ArrayLike, noncentrality: ArrayLike) -> NDArray[np.float64]:
@@ -68,8 +70,8 @@ def _tail(x: ArrayLike, df: ArrayLike, noncentrality: ArrayLike, *, upper: bool)
 def _saddlepoint(
     x: NDArray[np.float64], df: NDArray[np.float64], nc: NDArray[np.float64], *, upper: bool
 ) -> NDArray[np.float64]:
-    """Lugannani and Rice for the cumulants K(t) = nc t / s - df/2 ln s with s = 1 - 2t: K'(t) = x is x s^2 = df s + nc."""
-    x = np.maximum(x, np.finfo(np.float64).tiny)
+    """Lugannani and Rice for K(t) = nc t / s - df/2 ln s with s = 1 - 2t: K'(t) = x is x s^2 = df s + nc."""
+    x = np.maximum(x, _X_MIN)
     s = (df + np.sqrt(df * df + 4.0 * x * nc)) / (2.0 * x)
     t = (1.0 - s) / 2.0
     cumulant = nc * t / s - df / 2.0 * np.log(s)

@@ -1,12 +1,13 @@
 """Is one of two treatments of the same rows better: the mean of paired differences, with rows of one cluster dependent.
 
 Promises: a one-sided p-value and lower bound that allow any dependence inside a cluster (a day, a user), by the
-cluster-robust variance with the CR1 correction and Student's t with one degree of freedom less than there are clusters.
-One cluster says nothing about the spread between clusters, and clusters that all agree to the last digit show none: both
-give None, which is not a pass. With fewer than about ten clusters of very different sizes the test is too bold (the tests
-measure it): group into even clusters. Costs one pass over the rows.
+cluster-robust variance with the CR1 correction and Student's t with one degree of freedom less than there are
+clusters. One cluster says nothing about the spread between clusters, and clusters that all agree to the last digit
+show none: both give None, which is not a pass. With fewer than about ten clusters of very different sizes the test is
+too bold (the tests measure it): group into even clusters. Costs one pass over the rows.
 
-Sources: Liang & Zeger (1986), Biometrika 73; Cameron & Miller (2015), Journal of Human Resources 50, sections II and VI.
+Sources: Liang & Zeger (1986), Biometrika 73; Cameron & Miller (2015), Journal of Human Resources 50, sections II and
+VI.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """How well scores rank: the area under the ROC curve from counts of positives and negatives per score bin.
 
-Promises: the exact AUC of the binned score (ties count half), DeLong's standard error of it, and a bound on what binning
-can have hidden: the AUC of the unbinned score lies within `binning_error` of `value`. Vectorised over leading dimensions;
-with one class absent everything is NaN, exactly there and nowhere else, and `known` is false. Costs O(bins).
+Promises: the exact AUC of the binned score (ties count half), DeLong's standard error of it, and a bound on what
+binning can have hidden: the AUC of the unbinned score lies within `binning_error` of `value`. Vectorised over leading
+dimensions; with one class absent everything is NaN, exactly there and nowhere else, and `known` is false. Costs
+O(bins).
 
-Sources: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, whose per-row components are functions of the bin, so the
-variance needs only counts; Hoeffding (1963), JASA 58, for the interval when that variance is zero.
+Sources: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, whose per-row components are functions of the bin, so
+the variance needs only counts; Hoeffding (1963), JASA 58, for the interval when that variance is zero.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class AreaUnderCurve:
     def interval(self, confidence: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the two ends for the AUC of the binned score, in [0, 1].
 
-        DeLong on the logit scale. Where all ranks agree the sample shows no spread, and DeLong would claim certainty from
-        two rows; there Hoeffding's bound for `smaller_class` disjoint pairs stands in, which holds at every size.
+        DeLong on the logit scale. Where all ranks agree the sample shows no spread, and DeLong would claim certainty
+        from two rows; there Hoeffding's bound for `smaller_class` disjoint pairs stands in, which holds at every size.
         """
         auc = self.value
         inside = (auc > 0) & (auc < 1) & (self.standard_error > 0)

@@ -16,3 +16,12 @@ LABEL = "label"
 KNOWN_AT = "known_at"
 
 PARTS = (PREDICTION_ID, EVENT_TIME, ENTITY_ID, SCORE, VERSION, ROLE, LABEL, KNOWN_AT)
+
+
+def features(columns: list[str]) -> tuple[str, ...]:
+    """Return the features of an arranged table: every column that is no part.
+
+    >>> features(["temp", "event_time"])
+    ('temp',)
+    """
+    return tuple(column for column in columns if column not in PARTS)

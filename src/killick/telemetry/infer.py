@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from glob import escape
 from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
@@ -47,35 +46,11 @@ _TIMES = ("event_time", "timestamp", "event_timestamp", "prediction_time", "pred
 _TIME = re.compile(r"(^|_)(time|timestamp|date|datetime|at|ts)$")
 _IDS = ("prediction_id", "request_id", "inference_id", "event_id", "id", "uuid", "row_id", "transaction_id")
 _ID = re.compile(r"(^|_)(id|uuid|guid|seq|row|row_number|index)$")
-_ENTITIES = (
-    "entity_id",
-    "user_id",
-    "customer_id",
-    "client_id",
-    "account_id",
-    "member_id",
-    "patient_id",
-    "passenger_id",
-    "device_id",
-)
+_ENTITIES = ("entity_id", "user_id", "customer_id", "client_id", "account_id", "patient_id", "passenger_id")
 _ENTITY = re.compile(r"(^|_)entity(_|$)")
 _LABELS = ("label", "y_true", "target", "outcome", "ground_truth", "actual", "truth", "true_label", "y")
 _LABEL = re.compile(r"(^|_)(label|target|outcome|actual|ground_truth|y_true)$|^(label|target|outcome|actual)_")
-_SCORES = (
-    "score",
-    "y_pred_proba",
-    "predicted_probability",
-    "prediction_proba",
-    "prediction_probability",
-    "prediction_score",
-    "pred_proba",
-    "y_proba",
-    "y_prob",
-    "y_score",
-    "probability",
-    "proba",
-    "prob",
-)
+_SCORES = ("score", "y_pred_proba", "predicted_probability", "prediction_proba", "pred_proba", "y_score", "proba")
 _SCORE = re.compile(r"(^|_)(score|proba|prob|probability)(_|$)|^p_")
 _DECISIONS = ("decision", "y_pred", "prediction", "predicted", "predicted_label", "predicted_class", "pred")
 _DECISION = re.compile(r"(^|_)decision$|^(predicted|pred)_")
@@ -236,7 +211,7 @@ def _kind(dtype: pl.DataType) -> Kind | None:
         return "numeric"
     if dtype == pl.Boolean:
         return "boolean"
-    return "categorical" if dtype in {pl.String, pl.Categorical, pl.Enum} else None
+    return "categorical" if isinstance(dtype, pl.String | pl.Categorical | pl.Enum) else None
 
 
 def _is_time(dtype: pl.DataType) -> bool:
@@ -266,6 +241,13 @@ def _unfit_number(column: pl.Series) -> str:
 
 def _unfit_label(column: pl.Series) -> str:
     return "" if _kind(column.dtype) else f"has a type that no label has ({column.dtype})"
+
+
+def _unfit_flag(column: pl.Series) -> str:
+    """Refuse as a label what is only named a little like one (`day_label`), unless it has two values."""
+    if reason := _unfit_label(column):
+        return reason
+    return "" if column.drop_nulls().n_unique() <= 2 else "has more than two values"  # noqa: PLR2004
 
 
 def _unfit_score(column: pl.Series) -> str:
@@ -306,7 +288,7 @@ def _event_time(search: _Search) -> str | None:
 
 def _label(search: _Search) -> tuple[Label | None, Task]:
     """Pick the label, and what it says of the task."""
-    column = search.pick("label", _LABELS, _LABEL, _unfit_label)
+    column = search.pick("label", _LABELS, _NEVER, _unfit_label) or search.pick("label", (), _LABEL, _unfit_flag)
     if column is None:
         flags = [name for name in search.free if search.table.schema[name] == pl.Boolean]
         hint = f"; of true and false there are: {_listed(flags)}" if flags else ""
@@ -388,7 +370,7 @@ def _no_features(search: _Search) -> tuple[str, ...]:
     if reasons:
         search.notes["features.exclude"] = "\n".join(reasons.values())
     # A name with a bracket or a star in it would be read as a pattern.
-    return tuple(escape(column) for column in reasons)
+    return tuple(re.sub(r"([*?\[])", r"[\1]", column) for column in reasons)
 
 
 def _counts_rows(search: _Search, column: str) -> bool:

@@ -67,22 +67,19 @@ def group_by(table: pl.DataFrame, by: SegmentBy) -> Grouping:
     return Grouping(codes.to_numpy(), tuple(segments))
 
 
+def where(table: pl.DataFrame, segment: Segment, groupings: Sequence[SegmentBy]) -> pl.DataFrame:
+    """Return the rows of a segment."""
+    bands = {band.name: band for by in groupings for band in by}
+    for name, value in segment:
+        table = table.filter(band_values(table, bands[name]) == value) if table.height else table
+    return table
+
+
 def band_values(table: pl.DataFrame, band: Band) -> pl.Series:
     """Return each row's value of a band, as text."""
     column = table[band.column]
     if not band.bins:
         return column.cast(pl.String).fill_null(MISSING)
     values = column.cast(pl.Float64).to_numpy()
-    labels = np.array(band_labels(band.bins))[np.searchsorted(band.bins, values, side="right")]
+    labels = np.array(band.labels)[np.searchsorted(band.bins, values, side="right")]
     return pl.Series(band.name, np.where(np.isnan(values), MISSING, labels))
-
-
-def band_labels(bins: Sequence[float]) -> list[str]:
-    """Name the bands that bins cut.
-
-    >>> band_labels([500.0, 1500.0])
-    ['<500', '500-1500', '>=1500']
-    """
-    cuts = [f"{cut:g}" for cut in bins]
-    middle = [f"{low}-{high}" for low, high in zip(cuts, cuts[1:], strict=False)]
-    return [f"<{cuts[0]}", *middle, f">={cuts[-1]}"]

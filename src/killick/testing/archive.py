@@ -21,11 +21,13 @@ class MemoryArchive:
         self.tables: dict[str, pl.DataFrame] = {}
 
     def write(self, model: str, kind: str, batch_id: str, table: pl.DataFrame) -> str:
+        """Keep a batch and return its path within the archive."""
         path = batch_path(model, kind, batch_id, earliest(table))
         self.tables[path] = table.clone()
         return path
 
     def read(self, path: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """Return a batch, or some of its columns."""
         table = self.tables.get(path)
         if table is None:
             raise OutsideError(f"the archive in memory could not read {path}: there is no such batch")
@@ -36,6 +38,7 @@ class MemoryArchive:
         return table.clone() if columns is None else table.select(columns)
 
     def sweep(self, known: AbstractSet[str]) -> list[str]:
+        """Remove what no manifest row speaks of, unless it is young; return what was removed."""
         swept = sorted(self.tables.keys() - known)
         for path in swept:
             del self.tables[path]

@@ -93,7 +93,7 @@ class _Stored:
         self.models: dict[str, None] = {}
         self.documents: dict[tuple[str, str], dict[str, Document]] = {}
         self.batches: dict[str, Batch] = {}
-        self.batch_keys: dict[tuple[str, str, int], str] = {}
+        self.batch_keys: dict[tuple[str, str, str, int], str] = {}
         self.batches_of: dict[tuple[str, str], dict[str, Batch]] = {}
         self.identities: dict[str, dict[str, Identity]] = {}
         self.profiles: dict[tuple[str, str], _ByWindow[tuple[Any, ...], bytes]] = {}
@@ -109,7 +109,7 @@ class _Stored:
 
 
 class MemoryTransaction:
-    """A `Transaction` in memory. The docstrings of `killick.ports.control.Transaction` say what each method does."""
+    """A `Transaction` in memory. `killick.ports.control.Transaction` says all that each method promises."""
 
     def __init__(self, stored: _Stored) -> None:
         self.is_open = True
@@ -122,9 +122,11 @@ class MemoryTransaction:
             self._undo.pop()()
 
     def get(self, kind: str, model: str, key: str) -> Document | None:
+        """Return a document, or None."""
         return self._read().documents.get((kind, model), {}).get(key)
 
     def put(self, kind: str, model: str, key: str, body: bytes, *, revision: int) -> None:
+        """Write a document over the revision that was read; anything else is a `StaleWrite`."""
         documents = self._read().documents.setdefault((kind, model), {})
         standing = documents[key].revision if key in documents else 0
         if standing != revision:
@@ -133,18 +135,23 @@ class MemoryTransaction:
         self._note(model)
 
     def documents(self, kind: str, model: str) -> list[Document]:
+        """Return all documents of a kind, in order of their keys."""
         return [document for _, document in sorted(self._read().documents.get((kind, model), {}).items())]
 
     def models(self) -> list[str]:
+        """Return the models of which anything was stored, in order."""
         return sorted(self._read().models)
 
     def add_batch(self, batch: Batch) -> bool:
+        """Add a manifest row; False when its key is there already."""
         kept = self._read()
-        key = (batch.model, batch.producer, batch.sequence)
+        key = (batch.model, batch.kind, batch.producer, batch.sequence)
         if key in kept.batch_keys:
             return False
         if batch.batch_id in kept.batches:
-            raise StaleWrite(f"batch {batch.batch_id!r} is there already, from another producer or under another sequence")
+            raise StaleWrite(
+                f"batch {batch.batch_id!r} is there already, from another producer or under another sequence"
+            )
         self._set(kept.batch_keys, key, batch.batch_id)
         self._set(kept.batches, batch.batch_id, batch)
         self._set(kept.batches_of.setdefault((batch.model, batch.kind), {}), batch.batch_id, batch)
@@ -152,14 +159,17 @@ class MemoryTransaction:
         return True
 
     def batches(self, model: str, kind: str, window: Window | None = None) -> list[Batch]:
+        """Return the batches that touch the window, oldest first, ties by id."""
         every = self._read().batches_of.get((model, kind), {}).values()
         found = [batch for batch in every if window is None or _touches(batch.window, window)]
         return sorted(found, key=lambda batch: (batch.window.start, batch.batch_id))
 
     def batch(self, batch_id: str) -> Batch | None:
+        """Return a batch by its id."""
         return self._read().batches.get(batch_id)
 
     def claim(self, model: str, prediction_ids: Sequence[str], batch_id: str) -> list[bool]:
+        """Claim identities for a batch; False marks a duplicate."""
         known = self._read().identities.setdefault(model, {})
         identity = Identity(batch_id, None)
         fresh: list[str] = []
@@ -176,16 +186,19 @@ class MemoryTransaction:
         return flags
 
     def identities(self, model: str, prediction_ids: Iterable[str]) -> dict[str, Identity]:
+        """Return what is known of these predictions."""
         known = self._read().identities.get(model, {})
         return {name: known[name] for name in prediction_ids if name in known}
 
     def set_labels(self, model: str, labels: Mapping[str, int]) -> None:
+        """Remember which label of each prediction is counted."""
         known = self._read().identities.get(model, {})
         before = {name: known[name] for name in labels if name in known}
         self._undo.append(lambda: known.update(before))
         known.update({name: Identity(before[name].batch_id, labels[name]) for name in before})
 
     def add_profiles(self, model: str, scale: str, profiles: Mapping[ProfileKey, bytes]) -> None:
+        """Replace (or insert) the packed profiles of these keys."""
         by_window = self._read().profiles.setdefault((model, scale), _ByWindow())
         for key, body in profiles.items():
             self._set(by_window.row(key.window), key[:3], body)
@@ -193,18 +206,25 @@ class MemoryTransaction:
             self._note(model)
 
     def profiles(self, model: str, scale: str, window: Window) -> dict[ProfileKey, bytes]:
+        """Return the packed profiles inside the window, in order of their keys."""
         series: dict[tuple[Any, ...], list[tuple[Window, bytes]]] = {}
         for found, row in self._read().profiles.get((model, scale), _ByWindow()).inside(window):
             for name, body in row.items():
                 series.setdefault(name, []).append((found, body))
-        return {ProfileKey(*name, found): body for name in sorted(series) for found, body in series[name]}
+        return {
+            ProfileKey(name[0], name[1], name[2], found): body
+            for name in sorted(series)
+            for found, body in series[name]
+        }
 
     def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:
+        """Remove profiles."""
         by_window = self._read().profiles.get((model, scale), _ByWindow())
         for key in keys:
             self._drop(by_window.row(key.window), key[:3])
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:
+        """Store verdicts; a later one of the same fingerprint and window replaces the earlier, in its place."""
         kept = self._read()
         by_window = kept.verdicts.setdefault(model, _ByWindow())
         for verdict in verdicts:
@@ -216,12 +236,14 @@ class MemoryTransaction:
             self._note(model)
 
     def verdicts(self, model: str, window: Window | None = None, check: str | None = None) -> list[Verdict]:
+        """Return verdicts inside the window, in order of window start, then as they were added."""
         found: list[tuple[int, int, Verdict]] = []
         for at, row in self._read().verdicts.get(model, _ByWindow()).inside(window or _NO_WINDOW):
             found += [(at.start, number, it) for number, it in row.values() if check is None or it.check == check]
         return [verdict for _, _, verdict in sorted(found, key=lambda it: it[:2])]
 
     def post(self, command: Command) -> None:
+        """Put a command into the outbox, unless its key is there already."""
         kept = self._read()
         if command.key not in kept.commands:
             self._set(kept.commands, command.key, command)
@@ -229,20 +251,24 @@ class MemoryTransaction:
         self._note(command.model)
 
     def due(self, model: str, now: Instant) -> list[Command]:
+        """Return the commands that are due and not done, in the order of posting."""
         kept = self._read()
         numbers = kept.open.get(model, {})
         return [kept.commands[key] for key in sorted(numbers, key=numbers.__getitem__) if kept.commands[key].due <= now]
 
     def finish(self, key: str, now: Instant) -> None:  # noqa: ARG002 - nobody asks a fake when it was
+        """Mark a command as done."""
         kept = self._read()
         if key in kept.commands:
             self._drop(kept.open[kept.commands[key].model], key)
 
     def ledger_head(self) -> Entry | None:
+        """Return the newest ledger entry."""
         ledger = self._read().ledger
         return ledger.get(len(ledger))
 
     def append(self, entry: Entry) -> None:
+        """Append a ledger entry; one that does not follow the head is a `StaleWrite`."""
         head = self.ledger_head()
         sequence, previous = (head.sequence, head.hash) if head else (0, GENESIS)
         if (entry.sequence, entry.previous) != (sequence + 1, previous):
@@ -252,6 +278,7 @@ class MemoryTransaction:
         self._note(entry.fact.model)
 
     def ledger(self) -> list[Entry]:
+        """Return the whole ledger, oldest first."""
         return list(self._read().ledger.values())
 
     def _read(self) -> _Stored:

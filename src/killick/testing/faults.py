@@ -1,11 +1,13 @@
 """Fault injection: fail the N-th port call, for every N, and see whether what must hold still holds.
 
-    for plan in every_fault(calls=count(story)):
-        store = MemoryControl()
+    counted = FaultPlan()
+    story(faulty(MemoryControl(), counted))
+    for plan in every_fault(len(counted.calls)):
+        control = MemoryControl()
         with suppress(Killed):
-            story(faulty(store, plan))
-        story(store)                  # what starts again after the crash
-        assert_all_is_well(store)
+            story(faulty(control, plan))
+        story(control)                # what starts again after the crash
+        assert_all_is_well(control)
 
 A call can fail before it had its effect or after: an answer that never came says nothing about what was done. A
 transaction's begin, each of its calls and its commit count as calls; rolling back does not, since whoever crashes rolls
@@ -16,9 +18,10 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 from killick.errors import OutsideError
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 
 Moment: TypeAlias = Literal["before", "after"]
-# `kill` ends the story as a crash would, `error` is an `OutsideError`, and `sigkill` ends this very process: for a child.
+# `kill` ends the story as a crash would; `error` is an `OutsideError`; `sigkill` ends this very process, for a child.
 Fault: TypeAlias = Literal["kill", "error", "sigkill"]
 
 
@@ -47,8 +50,9 @@ class FaultPlan:
     kill_at: int | None = None
     moment: Moment = "before"
     fault: Fault = "kill"
-    calls: list[str] = field(default_factory=list)
-    struck: bool = False
+    # What has happened so far is no part of the plan: `dataclasses.replace(plan)` is the same plan, afresh.
+    calls: list[str] = field(default_factory=list, init=False)
+    struck: bool = field(default=False, init=False)
 
     def begin(self, call: str) -> int:
         """Count a call that is about to be made, fail if it is the one, and return its number."""
@@ -77,74 +81,72 @@ class FaultPlan:
         return f"{self.fault} {self.moment} call {self.kill_at}"
 
 
-def every_fault(calls: int, *, fault: Fault = "kill") -> Iterator[FaultPlan]:
-    """Yield a plan for each of so many calls, before and after its effect."""
-    for number in range(1, calls + 1):
-        yield FaultPlan(number, "before", fault)
-        yield FaultPlan(number, "after", fault)
+def every_fault(calls: int, *, fault: Fault = "kill") -> list[FaultPlan]:
+    """Return a plan for each of so many calls, before and after its effect."""
+    return [FaultPlan(number, moment, fault) for number in range(1, calls + 1) for moment in get_args(Moment)]
 
 
 def faulty(port: P, plan: FaultPlan) -> P:
     """Return the port, whose calls now go through the plan.
 
-    Works for any object: methods are counted and may fail, what is no method is passed on. A method that returns a context
-    manager (a transaction) is not counted itself; entering it is, and leaving it well, and every call on what it yields.
+    Works for any object: methods are counted and may fail, what is no method is passed on. Of a method that returns a
+    context manager (a transaction), entering is the effect; leaving it well is another call, `commit`, and so is every
+    call on what it yields. Calls must have their effect before they return: no generators, no coroutines.
     """
-    return cast("P", _FaultyPort(port, plan, type(port).__name__))
+    return cast("P", _FaultyPort(port, plan))
 
 
 class _FaultyPort:
-    def __init__(self, port: object, plan: FaultPlan, name: str) -> None:
+    def __init__(self, port: object, plan: FaultPlan) -> None:
         self._port = port
         self._plan = plan
-        self._name = name
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the port has
         found = getattr(self._port, name)
-        return _FaultyMethod(found, self._plan, f"{self._name}.{name}") if callable(found) else found
+        return partial(_call, self._plan, name, found) if callable(found) else found
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - a port may be a plain function
-        return _FaultyMethod(cast("Callable[..., Any]", self._port), self._plan, self._name)(*arguments, **options)
+        return _call(self._plan, "call", cast("Callable[..., Any]", self._port), *arguments, **options)
 
 
-class _FaultyMethod:
-    def __init__(self, method: Callable[..., Any], plan: FaultPlan, name: str) -> None:
-        self._method = method
-        self._plan = plan
-        self._name = name
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the method takes and returns
-        # ... TODO
-        return None
+def _call(plan: FaultPlan, name: str, method: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+    number = plan.begin(name)
+    answer = method(*arguments, **options)
+    if isinstance(answer, AbstractContextManager):
+        return _FaultyTransaction(answer, plan, name, number)
+    plan.end(number, name)
+    return answer
 
 
 class _FaultyTransaction(AbstractContextManager[Any]):
-    def __init__(self, inner: AbstractContextManager[Any], plan: FaultPlan, name: str) -> None:
+    def __init__(self, inner: AbstractContextManager[Any], plan: FaultPlan, name: str, number: int) -> None:
         self._inner = inner
         self._plan = plan
         self._name = name
+        self._number = number
 
     def __enter__(self) -> Any:  # noqa: ANN401 - whatever it yields
-        number = self._plan.begin(f"{self._name}.begin")
         yielded = self._inner.__enter__()
-        try:
-            self._plan.end(number, f"{self._name}.begin")
-        except BaseException as error:
-            self._inner.__exit__(type(error), error, error.__traceback__)
-            raise
-        return _FaultyPort(yielded, self._plan, type(yielded).__name__)
+        with self._rolled_back():
+            self._plan.end(self._number, self._name)
+        return _FaultyPort(yielded, self._plan)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         if error is not None:
             return self._inner.__exit__(kind, error, trace)
-        call = f"{self._name}.commit"
+        with self._rolled_back():
+            number = self._plan.begin("commit")
+        self._inner.__exit__(None, None, None)
+        self._plan.end(number, "commit")
+        return None
+
+    @contextmanager
+    def _rolled_back(self) -> Iterator[None]:
+        """Leave the real transaction by the injected fault, as a crash would have left it: rolled back."""
         try:
-            number = self._plan.begin(call)
+            yield
         except BaseException as fault:
             self._inner.__exit__(type(fault), fault, fault.__traceback__)
             raise
-        self._inner.__exit__(None, None, None)
-        self._plan.end(number, call)
-        return None

@@ -71,7 +71,7 @@ def documents_and_batches() -> None:
         sa.Column("window_start", BIG, nullable=False),
         sa.Column("window_end", BIG, nullable=False),
         sa.Column("written_at", BIG, nullable=False),
-        sa.UniqueConstraint("model", "producer", "sequence", name="batches_once"),
+        sa.UniqueConstraint("model", "kind", "producer", "sequence", name="batches_once"),
     )
     op.create_index("batches_by_window", "batches", ["model", "kind", "window_end", "window_start"])
 

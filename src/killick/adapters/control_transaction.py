@@ -1,0 +1,310 @@
+"""The transaction of the control store in SQL: what `killick.adapters.control` yields.
+
+Every statement goes through `_rows` or `_write`, so that no failure of the store leaves here as anything but one of our
+errors, and a transaction that has ended runs none.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+
+from killick.adapters.control_tables import TIME_MAX, TIME_MIN
+from killick.checks.verdict import Verdict
+from killick.clock import Window
+from killick.errors import DataError, IllegalMove, Mistake, OutsideError, StaleWrite
+from killick.identity import canonical_json
+from killick.ledger.entry import GENESIS, Entry
+from killick.ports.control import Batch, Command, Document, Identity, ProfileKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from killick.adapters.control_tables import Statements
+    from killick.clock import Instant
+
+__all__ = ["SqlTransaction", "mapped"]
+
+# A parameter of some megabytes at most, however many ids are asked for.
+_IDS_AT_ONCE = 50_000
+
+# MessagePack and not JSON: a one-sided interval has an infinite end, and JSON has no word for it.
+_packed_verdict = msgspec.msgpack.Decoder(Verdict)
+# The ledger's entries are kept as the JSON that is hashed, for whoever audits them with other tools.
+_entry = msgspec.json.Decoder(Entry)
+_segment = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+
+
+class SqlTransaction:
+    """A `Transaction` on one connection. `killick.ports.control.Transaction` says all that each method promises."""
+
+    def __init__(self, connection: sa.Connection, statements: Statements, name: str) -> None:
+        self.is_open = True
+        self._connection = connection
+        self._run = statements
+        self._name = name
+        self._noted: set[str] = {""}  # what belongs to no model belongs to the store itself
+
+    def get(self, kind: str, model: str, key: str) -> Document | None:
+        """Return a document, or None."""
+        rows = self._rows(self._run.get, the_kind=kind, the_model=model, the_key=key)
+        return Document(kind, model, key, rows[0][0], rows[0][1]) if rows else None
+
+    def put(self, kind: str, model: str, key: str, body: bytes, *, revision: int) -> None:
+        """Write a document over the revision that was read; anything else is a `StaleWrite`."""
+        if revision == 0:
+            row = {"kind": kind, "model": model, "key": key, "body": body, "revision": 1}
+            written = self._write(self._run.put_first, row)
+        else:
+            row = {"the_kind": kind, "the_model": model, "the_key": key, "the_revision": revision, "body": body}
+            written = self._write(self._run.put_next, row)
+        if not written:
+            raise StaleWrite(f"{kind} {key!r} of {model!r} is no longer at revision {revision}; read it again")
+        self._note(model)
+
+    def documents(self, kind: str, model: str) -> list[Document]:
+        """Return all documents of a kind, in order of their keys."""
+        rows = self._rows(self._run.documents, the_kind=kind, the_model=model)
+        return [Document(*row) for row in rows]
+
+    def models(self) -> list[str]:
+        """Return the models of which anything was stored, in order."""
+        return [row[0] for row in self._rows(self._run.models)]
+
+    def add_batch(self, batch: Batch) -> bool:
+        """Add a manifest row; False when its key is there already."""
+        key = {"model": batch.model, "producer": batch.producer, "sequence": batch.sequence}
+        row = key | {"batch_id": batch.batch_id, "kind": batch.kind, "path": batch.path, "rows": batch.rows}
+        row |= {"window_start": batch.window.start, "window_end": batch.window.end, "written_at": batch.written_at}
+        if self._write(self._run.add_batch, row):
+            self._note(batch.model)
+            return True
+        if self._rows(self._run.batch_key, **key):
+            return False
+        raise StaleWrite(f"batch {batch.batch_id!r} is there already, from another producer or under another sequence")
+
+    def batches(self, model: str, kind: str, window: Window | None = None) -> list[Batch]:
+        """Return the batches that touch the window, oldest first, ties by id."""
+        start, end = (window.start, window.end) if window else (TIME_MIN, TIME_MAX)
+        return [_batch(row) for row in self._rows(self._run.batches, model=model, kind=kind, start=start, end=end)]
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """Return a batch by its id."""
+        rows = self._rows(self._run.batch, batch_id=batch_id)
+        return _batch(rows[0]) if rows else None
+
+    def claim(self, model: str, prediction_ids: Sequence[str], batch_id: str) -> list[bool]:
+        """Claim identities for a batch; False marks a duplicate."""
+        fresh = dict.fromkeys(prediction_ids, True)
+        for ids in _listed(fresh):
+            fresh.update((row[0], False) for row in self._rows(self._run.claimed, the_model=model, ids=ids))
+        # Sorted, because neighbours share a page of the index: a fifth less time for random ids.
+        for ids in _listed(sorted(prediction_id for prediction_id, is_fresh in fresh.items() if is_fresh)):
+            self._write(self._run.claim, {"the_model": model, "ids": ids, "batch_id": batch_id})
+        if fresh:
+            self._note(model)
+        # The first of several copies takes the claim, and leaves nothing for the next.
+        return [fresh.pop(prediction_id, False) for prediction_id in prediction_ids]
+
+    def identities(self, model: str, prediction_ids: Iterable[str]) -> dict[str, Identity]:
+        """Return what is known of these predictions."""
+        known: dict[str, Identity] = {}
+        for ids in _listed(prediction_ids):
+            rows = self._rows(self._run.identities, the_model=model, ids=ids)
+            known.update((prediction_id, Identity(batch_id, label)) for prediction_id, batch_id, label in rows)
+        return known
+
+    def set_labels(self, model: str, labels: Mapping[str, int]) -> None:
+        """Remember which label of each prediction is counted."""
+        rows = [{"the_model": model, "the_id": name, "label": label} for name, label in labels.items()]
+        self._write(self._run.set_label, rows)
+
+    def add_profiles(self, model: str, scale: str, profiles: Mapping[ProfileKey, bytes]) -> None:
+        """Replace (or insert) the packed profiles of these keys."""
+        names = {(key.version, key.role, _segment_text(key.segment)) for key in profiles}
+        numbers = self._series(model, scale)
+        if missing := sorted(names - numbers.keys()):
+            common = {"model": model, "scale": scale}
+            rows = [common | {"version": name[0], "role": name[1], "segment": name[2]} for name in missing]
+            self._write(self._run.add_series, rows)
+            numbers = self._series(model, scale)
+            self._note(model)
+        self._write(
+            self._run.add_profile, [_profile_row(numbers, key) | {"body": body} for key, body in profiles.items()]
+        )
+
+    def profiles(self, model: str, scale: str, window: Window) -> dict[ProfileKey, bytes]:
+        """Return the packed profiles inside the window, in order of their keys."""
+        found: dict[int, list[Any]] = {}
+        for row in self._rows(self._run.profiles, model=model, scale=scale, start=window.start, end=window.end):
+            found.setdefault(row[0], []).append(row)
+        names = {
+            number: (name[0], name[1], _segment.decode(name[2])) for name, number in self._series(model, scale).items()
+        }
+        return {
+            ProfileKey(*names[number], Window(start, end)): body
+            for number in sorted(found, key=names.__getitem__)
+            for _, start, end, body in sorted(found[number], key=itemgetter(1, 2))
+        }
+
+    def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:
+        """Remove profiles."""
+        numbers = self._series(model, scale)
+        places = [_profile_row(numbers, key) for key in keys if _series_name(key) in numbers]
+        self._write(
+            self._run.drop_profile, [{f"the_{name}": value for name, value in place.items()} for place in places]
+        )
+
+    def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:
+        """Store verdicts; a later one of the same fingerprint and window replaces the earlier, in its place."""
+        self._write(self._run.add_verdict, [_verdict_row(model, verdict) for verdict in verdicts])
+        if verdicts:
+            self._note(model)
+
+    def verdicts(self, model: str, window: Window | None = None, check: str | None = None) -> list[Verdict]:
+        """Return verdicts inside the window, in order of window start, then as they were added."""
+        start, end = (window.start, window.end) if window else (TIME_MIN, TIME_MAX)
+        if check is None:
+            rows = self._rows(self._run.verdicts, model=model, start=start, end=end)
+        else:
+            rows = self._rows(self._run.verdicts_of_check, model=model, start=start, end=end, check=check)
+        with mapped(self._name, "read a verdict"):
+            return [_packed_verdict.decode(row[0]) for row in rows]
+
+    def post(self, command: Command) -> None:
+        """Put a command into the outbox, unless its key is there already."""
+        row = {
+            "key": command.key,
+            "model": command.model,
+            "name": command.name,
+            "body": command.body,
+            "due": command.due,
+        }
+        self._write(self._run.post, row)
+        self._note(command.model)
+
+    def due(self, model: str, now: Instant) -> list[Command]:
+        """Return the commands that are due and not done, in the order of posting."""
+        return [Command(*row) for row in self._rows(self._run.due, model=model, now=now)]
+
+    def finish(self, key: str, now: Instant) -> None:
+        """Mark a command as done."""
+        self._write(self._run.finish, {"the_key": key, "now": now})
+
+    def ledger_head(self) -> Entry | None:
+        """Return the newest ledger entry."""
+        entries = self._entries(self._run.head)
+        return entries[0] if entries else None
+
+    def append(self, entry: Entry) -> None:
+        """Append a ledger entry; one that does not follow the head is a `StaleWrite`."""
+        place = self._rows(self._run.head_place)
+        sequence, head = place[0] if place else (0, GENESIS)
+        if (entry.sequence, entry.previous) != (sequence + 1, head):
+            raise StaleWrite(f"ledger entry {entry.sequence} does not follow entry {sequence}; read the head again")
+        body = canonical_json(entry)
+        self._write(self._run.append, {"sequence": entry.sequence, "hash": entry.hash, "entry": body})
+        self._note(entry.fact.model)
+
+    def ledger(self) -> list[Entry]:
+        """Return the whole ledger, oldest first."""
+        return self._entries(self._run.ledger)
+
+    def _entries(self, statement: sa.Select[Any]) -> list[Entry]:
+        rows = self._rows(statement)
+        with mapped(self._name, "read a ledger entry"):
+            return [_entry.decode(row[0]) for row in rows]
+
+    def _series(self, model: str, scale: str) -> dict[tuple[str, str, str], int]:
+        rows = self._rows(self._run.series, model=model, scale=scale)
+        return {(version, role, segment): number for number, version, role, segment in rows}
+
+    def _note(self, model: str) -> None:
+        if model not in self._noted:
+            self._write(self._run.note_model, {"model": model})
+            self._noted.add(model)
+
+    def _rows(self, statement: sa.Select[Any], **parameters: object) -> Sequence[Any]:
+        self._check_open()
+        with mapped(self._name, "read"):
+            return self._connection.execute(statement, parameters).all()
+
+    def _write(self, statement: sa.Executable, rows: Mapping[str, object] | Sequence[Mapping[str, object]]) -> int:
+        """Run a statement for one row or for many, and return how many rows of the store it changed."""
+        self._check_open()
+        if not rows:
+            return 0
+        with mapped(self._name, "write"):
+            # Without the option, the count of an INSERT is not kept.
+            return self._connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
+
+    def _check_open(self) -> None:
+        if not self.is_open:
+            raise IllegalMove("the transaction has ended; begin another one")
+
+
+class mapped:  # noqa: N801 - reads as a word: `with mapped(...)`
+    """Turn what SQLAlchemy, the driver, the file system and msgspec raise into our errors.
+
+    A class, because `contextlib.contextmanager` would cost more than many of the statements inside it.
+    """
+
+    __slots__ = ("_doing", "_name")
+
+    def __init__(self, name: str, doing: str) -> None:
+        self._name = name
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sa.exc.SQLAlchemyError | OSError | msgspec.MsgspecError):
+            reason = getattr(error, "orig", None) or error
+            raise OutsideError(f"control store {self._name} could not {self._doing}: {reason}") from error
+        if isinstance(error, UnicodeError | OverflowError):
+            raise DataError(Mistake(f"control store {self._name}", f"cannot hold a value: {error}")) from error
+
+
+def _listed(ids: Iterable[str]) -> Iterator[str]:
+    """Yield the ids as JSON arrays of a bounded length."""
+    everything = list(ids)
+    for first in range(0, len(everything), _IDS_AT_ONCE):
+        part = everything[first : first + _IDS_AT_ONCE]
+        if any("\0" in prediction_id for prediction_id in part):
+            # SQLite would cut the id there, PostgreSQL refuse it: two predictions might pass for one.
+            bad = next(prediction_id for prediction_id in part if "\0" in prediction_id)
+            raise DataError(Mistake("prediction_id", "holds a NUL character", bad))
+        try:
+            yield msgspec.json.encode(part).decode()
+        except UnicodeError as error:
+            raise DataError(Mistake("prediction_id", f"is not Unicode text: {error}")) from error
+
+
+@lru_cache(maxsize=4096)
+def _segment_text(segment: tuple[tuple[str, str], ...]) -> str:
+    return canonical_json(segment).decode()
+
+
+def _series_name(key: ProfileKey) -> tuple[str, str, str]:
+    return key.version, key.role, _segment_text(key.segment)
+
+
+def _profile_row(numbers: Mapping[tuple[str, str, str], int], key: ProfileKey) -> dict[str, Any]:
+    return {"series": numbers[_series_name(key)], "window_start": key.window.start, "window_end": key.window.end}
+
+
+def _verdict_row(model: str, verdict: Verdict) -> dict[str, Any]:
+    start, end = (verdict.window.start, verdict.window.end) if verdict.window else (TIME_MIN, TIME_MAX)
+    body = msgspec.msgpack.encode(verdict)
+    row = {"model": model, "window_start": start, "window_end": end, "body": body}
+    return row | {"fingerprint": verdict.fingerprint, "check_name": verdict.check}
+
+
+def _batch(row: Sequence[Any]) -> Batch:
+    batch_id, model, kind, producer, sequence, path, rows, start, end, written_at = row
+    return Batch(batch_id, model, kind, producer, sequence, path, rows, Window(start, end), written_at)

@@ -1,0 +1,107 @@
+"""Compare two versions on the same labelled rows: paired loss, rows of one time cluster taken as dependent.
+
+Delays share their day's weather: on flights, taking rows as independent overstates the evidence three to twelve times. The
+loss is that of the objective. What cannot be loaded cannot be compared, and that is said, not guessed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from killick.clock import DAY, HOUR
+from killick.engine.record import Book
+from killick.engine.serve import score
+from killick.profiles.outcomes import log_losses, valid_scores
+from killick.stats.paired import paired_improvement
+from killick.telemetry.columns import EVENT_TIME, LABEL
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from killick.clock import Duration, Instant
+    from killick.engine.world import World
+    from killick.spec.document import Spec
+    from killick.stats.paired import PairedImprovement
+
+# A day is one draw of weather, load and season. With fewer than ten of them hours have to do.
+_DAYS_MIN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How much better one version was than another; `paired` is None where that cannot be known."""
+
+    better: str
+    than: str
+    rows: int
+    loss_better: float | None
+    loss_than: float | None
+    paired: PairedImprovement | None
+
+    def surely_better(self, alpha: float) -> bool:
+        """Whether it is better with its whole lower bound."""
+        return self.paired is not None and self.paired.lower(alpha) > 0
+
+    def surely_worse(self, alpha: float) -> bool:
+        """Whether it is worse with its whole upper bound."""
+        return self.paired is not None and self.paired.p_value() > 1 - alpha
+
+    @property
+    def words(self) -> str:
+        """Say what was compared, and how it came out."""
+        if self.paired is None or self.loss_better is None or self.loss_than is None:
+            return f"{self.better} and {self.than} cannot be compared yet ({self.rows} labelled rows)"
+        return (
+            f"log loss {self.loss_better:.3f} of {self.better}, {self.loss_than:.3f} of {self.than} on the same {self.rows} rows; "
+            f"gain {self.paired.mean:+.3f}, at least {self.paired.lower(0.05):+.3f} with 95 % confidence "
+            f"({self.paired.clusters} clusters)"
+        ).replace("95 %", "95 %")
+
+    def as_evidence(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        paired = self.paired
+        return {
+            "better": self.better,
+            "than": self.than,
+            "rows": self.rows,
+            "loss_better": self.loss_better,
+            "loss_than": self.loss_than,
+            "gain": paired.mean if paired else None,
+            "standard_error": paired.standard_error if paired else None,
+            "clusters": paired.clusters if paired else None,
+        }
+
+
+def compare_versions(world: World, spec: Spec, labelled: pl.DataFrame, *, better: str, than: str, now: Instant) -> Gain:
+    """Score labelled rows with both versions, and compare their log loss.
+
+    Args:
+        world: loads versions.
+        spec: which model.
+        labelled: arranged rows with labels.
+        better: the version that is hoped to be better.
+        than: the other one.
+        now: the instant of asking.
+    """
+    unknown = Gain(better, than, labelled.height, None, None, None)
+    with world.control.transaction() as t:
+        versions = [Book(t, spec.model, now).version(name) for name in (better, than)]
+    if labelled.is_empty() or versions[0] is None or versions[1] is None:
+        return unknown
+    labels = labelled[LABEL].to_numpy()
+    first, second = (score(world, version, labelled) for version in versions if version)
+    usable = valid_scores(first) & valid_scores(second)
+    if not usable.any():
+        return unknown
+    losses = [log_losses(scores[usable], labels[usable]) for scores in (first, second)]
+    times = labelled[EVENT_TIME].to_numpy()[usable]
+    paired = paired_improvement(losses[1] - losses[0], times // cluster_width(times))
+    return Gain(better, than, int(usable.sum()), float(losses[0].mean()), float(losses[1].mean()), paired)
+
+
+def cluster_width(times: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Duration:
+    """Return how wide the clusters of dependent rows are: days, or hours while there are too few days."""
+    return DAY if len(np.unique(times // DAY)) >= _DAYS_MIN else HOUR

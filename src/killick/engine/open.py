@@ -1,0 +1,106 @@
+"""Open a model: its reference is learned, its versions are registered, the first plan is applied. Doing so again changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from killick.checks.reference import Reference, pack_reference, unpack_reference
+from killick.clock import Window, format_instant
+from killick.engine.measure import learn_reference
+from killick.engine.record import Book
+from killick.engine.serve import RECORDED, score
+from killick.engine.steer import restore, steer
+from killick.errors import CallError, Mistake
+from killick.registry.versions import Version
+from killick.telemetry.columns import EVENT_TIME, LABEL, SCORE
+from killick.telemetry.door import arrange
+
+if TYPE_CHECKING:
+    from killick.clock import Instant
+    from killick.engine.world import World
+    from killick.spec.document import Spec
+
+
+def open_model(world: World, spec: Spec, now: Instant) -> Reference:
+    """Return the model's reference, and see to it that versions, aliases and traffic are as the spec says at first.
+
+    Raises:
+        CallError: the store holds this model under another reference or spec.
+    """
+    register_versions(world, spec, now)
+    reference = stored_reference(world, spec)
+    if reference is None:
+        table = arranged_reference(world, spec)
+        reference = learn_reference(_scored(world, spec, table, now), spec)
+        with world.control.transaction() as t:
+            t.put("reference", spec.model, "training", pack_reference(reference), revision=0)
+            span = reference.span
+            said = f"learned from {spec.reference}" + (f", {format_instant(span.start)} on" if span else "")
+            Book(t, spec.model, now).note("learn reference", "training", said, scale=reference.scale.fingerprint)
+    _first_plan(world, spec, now)
+    return reference
+
+
+def stored_reference(world: World, spec: Spec) -> Reference | None:
+    """Return the reference that was learned before."""
+    with world.control.transaction() as t:
+        document = t.get("reference", spec.model, "training")
+    return unpack_reference(document.body) if document else None
+
+
+def arranged_reference(world: World, spec: Spec) -> pl.DataFrame:
+    """Read and arrange the reference that the spec names."""
+    if spec.reference is None:
+        raise CallError(Mistake("reference.data", "is not in the spec, and is needed here", hint="name the training rows"))
+    return arrange(world.tables.read(spec.reference), spec, name=spec.reference)
+
+
+def reference_rows(world: World, spec: Spec, window: Window, before: Instant) -> pl.DataFrame:
+    """Return the labelled reference rows of a window that are older than what telemetry has."""
+    table = arranged_reference(world, spec)
+    if EVENT_TIME not in table.columns or LABEL not in table.columns:
+        return table.clear()
+    inside = (pl.col(EVENT_TIME) >= window.start) & (pl.col(EVENT_TIME) < min(window.end, before))
+    return table.filter(inside & pl.col(LABEL).is_not_null())
+
+
+def register_versions(world: World, spec: Spec, now: Instant) -> None:
+    """Register the spec's versions, and point `live` and `fallback` where nothing points yet."""
+    with world.control.transaction() as t:
+        book = Book(t, spec.model, now)
+        if t.get("spec", spec.model, "fingerprint") is None:
+            t.put("spec", spec.model, "fingerprint", spec.fingerprint.encode(), revision=0)
+            book.note("apply spec", spec.model, "first seen", fingerprint=spec.fingerprint)
+        sources = spec.versions
+        for source in sources:
+            version = Version(
+                model=spec.model, name=source.name, loader=source.loader, artifact=source.artifact, registered_at=now
+            )
+            book.register(version, "named by the spec")
+        live = next((source.name for source in sources if source.role == "live"), sources[0].name if sources else RECORDED)
+        fallback = next((source.name for source in sources if source.role == "fallback"), None)
+        if book.alias("live").version is None:
+            book.point("live", live, "named by the spec")
+        if fallback and book.alias("fallback").version is None:
+            book.point("fallback", fallback, "named by the spec")
+
+
+def _scored(world: World, spec: Spec, table: pl.DataFrame, now: Instant) -> pl.DataFrame:
+    """Give the reference rows the live version's scores, where the table has none and the version can be loaded."""
+    if SCORE in table.columns or not spec.versions:
+        return table
+    with world.control.transaction() as t:
+        book = Book(t, spec.model, now)
+        live = book.version(book.alias("live").version or "")
+    return table.with_columns(pl.Series(SCORE, score(world, live, table))) if live else table
+
+
+def _first_plan(world: World, spec: Spec, now: Instant) -> None:
+    with world.control.transaction() as t:
+        planned = t.get("plan", spec.model, "plan") is not None
+    if planned:
+        restore(world, spec, now)
+    elif spec.versions:
+        steer(world, spec, "first plan", now)

@@ -1,0 +1,193 @@
+"""Replay: a history lived through again by the same engine that runs live.
+
+Time goes by in the spec's windows. In each, predictions come in and are answered as the plan in force says; then what
+became known in it (outcomes, changes) comes in; then the window is judged, and answered for. Nothing reads later rows.
+What happens at the end of a window is in force from the next one on.
+
+Every step is idempotent and the window is marked when all of them are done, so a replay that was killed anywhere goes on
+where it stopped and ends in the same state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import polars as pl
+
+from killick.clock import Window, align
+from killick.engine.evaluate import evaluate, make_yardstick
+from killick.engine.ingest import PREDICTIONS, SHADOWS, ingest_outcomes, ingest_predictions, merge_old_windows
+from killick.engine.open import open_model
+from killick.engine.record import Book
+from killick.engine.release import begin_rollout, finish_canary_incidents, watch_rollouts
+from killick.engine.respond import respond
+from killick.engine.retrain import base_rate_of, request_retraining
+from killick.engine.run import run_due
+from killick.engine.serve import RECORDED, serve
+from killick.errors import CallError, DataError, Mistake, did_you_mean
+from killick.identity import derive_id
+from killick.telemetry.columns import EVENT_TIME, PREDICTION_ID, ROLE, SCORE, VERSION
+from killick.telemetry.door import arrange
+from killick.telemetry.history import History
+from killick_client.events import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from killick.clock import Instant
+    from killick.engine.evaluate import Yardstick
+    from killick.engine.world import World
+    from killick.spec.document import Spec
+
+PRODUCER = "replay"
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a replay has come: the end of the last window that was wholly done."""
+
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """A window that was lived through."""
+
+    window: Window
+    predictions: int
+    outcomes: int
+
+
+def read_history(world: World, spec: Spec, path: str) -> History:
+    """Read the rows and the changes that a replay goes through.
+
+    Raises:
+        DataError: something that a replay needs is missing.
+    """
+    table = world.tables.read(path)
+    needed = {PREDICTION_ID, EVENT_TIME} | (set() if spec.versions else {SCORE})
+    arranged = arrange(table, spec, name=path, needed=frozenset(needed))
+    changes = read_changes(world.tables.text(spec.changes), spec.changes) if spec.changes else ()
+    return History.of(arranged, changes)
+
+
+def read_changes(text: str, name: str) -> tuple[Change, ...]:
+    """Read recorded changes: one JSON object a line, `at` in ISO 8601 or microseconds.
+
+    Raises:
+        DataError: lines that are no changes; all of them are named.
+    """
+    from killick.clock import parse_instant  # noqa: PLC0415
+
+    changes, mistakes = [], []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            raw = msgspec.json.decode(line)
+            if isinstance(raw, dict) and isinstance(raw.get("at"), str):
+                raw["at"] = parse_instant(raw["at"])
+            changes.append(msgspec.convert(raw, Change))
+        except (msgspec.MsgspecError, ValueError) as error:
+            hint = 'write {"at": "2013-05-10T05:00Z", "kind": "pipeline", "name": "weather-feed", "version": "2.1"}'
+            mistakes.append(Mistake(name, f"is no change: {error}", value=line, line=number, hint=hint))
+    if mistakes:
+        raise DataError(*mistakes)
+    return tuple(changes)
+
+
+def replay(world: World, spec: Spec, history: History) -> Iterator[Lived]:
+    """Live through a history, window by window; each is yielded when it is done."""
+    start = align(history.window.start, spec.evaluate_every)
+    yardstick = make_yardstick(open_model(world, spec, start), spec)
+    _check_changes(spec, history)
+    done = _progress(world, spec)
+    last = _last_instant(history)
+    for window in Window(start, last).tumbling(spec.evaluate_every):
+        if window.end > done:
+            yield live_through(world, spec, yardstick, history, window)
+
+
+def live_through(world: World, spec: Spec, yardstick: Yardstick, history: History, window: Window) -> Lived:
+    """Live through one window."""
+    now, scale = window.end, yardstick.reference.scale
+    sequence = window.start // spec.evaluate_every
+    predictions, outcomes = history.predictions_in(window), history.outcomes_in(window)
+    answered, along = answer(world, spec, predictions)
+    ingest_predictions(world, spec, scale, answered, kind=PREDICTIONS, producer=PRODUCER, sequence=sequence, now=now)
+    ingest_predictions(world, spec, scale, along, kind=SHADOWS, producer=PRODUCER, sequence=sequence, now=now)
+    ingest_outcomes(world, spec, scale, outcomes, producer=PRODUCER, sequence=sequence, now=now)
+    for change in history.changes_in(window):
+        record_change(world, spec, change, now)
+    evaluate(world, spec, yardstick, window, now)
+    watch_rollouts(world, spec, now)
+    respond(world, spec, yardstick, window, now)
+    run_due(world, spec, now)
+    _close(world, spec, now)
+    merge_old_windows(world, spec, scale, now)
+    with world.control.transaction() as t:
+        stored = t.get("progress", spec.model, PRODUCER)
+        body = msgspec.json.encode(Progress(now))
+        t.put("progress", spec.model, PRODUCER, body, revision=stored.revision if stored else 0)
+    return Lived(window, predictions.height, outcomes.height)
+
+
+def answer(world: World, spec: Spec, predictions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the window's predictions as they were answered, and what shadows said.
+
+    With loadable versions the plan in force decides who answers; a bare history was answered by whoever it says.
+    """
+    if not spec.versions:
+        version = pl.col(VERSION) if VERSION in predictions.columns else pl.lit(RECORDED).alias(VERSION)
+        answered = predictions.with_columns(version, pl.lit("live").alias(ROLE))
+        return answered, answered.clear()
+    plan = world.traffic.in_force(spec.model)
+    if plan is None:
+        raise CallError(Mistake(spec.model, "has no traffic plan in force", hint="open the model first"))
+    with world.control.transaction() as t:
+        versions = {version.name: version for version in Book(t, spec.model, 0).versions()}
+    return serve(world, plan, versions, predictions)
+
+
+def record_change(world: World, spec: Spec, change: Change, now: Instant) -> None:
+    """Record a change once; a release is put on its way, a request to retrain is answered."""
+    key = derive_id("change", change.at, change.kind, change.name, change.version)
+    with world.control.transaction() as t:
+        if t.get("change", spec.model, key):
+            return
+        t.put("change", spec.model, key, msgspec.json.encode(change), revision=0)
+        book = Book(t, spec.model, now, actor=change.name if change.kind == "retrain" else "killick")
+        book.note("record change", key, change.note or f"{change.kind} {change.name}", change=change)
+        if change.kind == "release" and change.version:
+            begin_rollout(book, spec, change.version, change.note or f"{change.version} was released", base_rate_of(book, spec))
+        elif change.kind == "retrain":
+            request_retraining(book, spec, change.note or f"{change.name} asked for it", mode="act")
+
+
+def _close(world: World, spec: Spec, now: Instant) -> None:
+    with world.control.transaction() as t:
+        finish_canary_incidents(Book(t, spec.model, now))
+
+
+def _check_changes(spec: Spec, history: History) -> None:
+    """A release of a version that nobody knows is a mistake of the history, found before anything is lived through."""
+    names = [source.name for source in spec.versions]
+    unknown = [c for c in history.changes if c.kind == "release" and c.version not in names]
+    if unknown:
+        mistakes = [
+            Mistake(spec.changes or "changes", "releases a version that the spec does not name", value=c.version, hint=did_you_mean(str(c.version), names))
+            for c in unknown
+        ]
+        raise DataError(*mistakes)
+
+
+def _progress(world: World, spec: Spec) -> Instant:
+    with world.control.transaction() as t:
+        stored = t.get("progress", spec.model, PRODUCER)
+    return msgspec.json.decode(stored.body, type=Progress).until if stored else 0
+
+
+def _last_instant(history: History) -> Instant:
+    """Whole windows go on until the last prediction; outcomes after it are nobody's to see."""
+    return history.window.end

@@ -1,0 +1,206 @@
+"""Respond: verdicts become incidents, incidents are diagnosed, playbooks are run.
+
+This file is the whole answer to "what may this system do by itself?". It decides nothing: what a verdict is worth stands in
+`alerting`, why it happened in `diagnosis`, what may be done in `recovery`, and each move in a state table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from killick.alerting.alerts import data_faults
+from killick.alerting.incidents import Incident
+from killick.alerting.objectives import FAMILY, kept_again
+from killick.clock import Window
+from killick.engine.compare import compare_versions
+from killick.engine.diagnose import diagnose
+from killick.engine.ingest import labelled_between
+from killick.engine.record import Book, Machine
+from killick.engine.retrain import request_retraining
+from killick.identity import derive_id
+from killick.recovery.plan import CLEAN_WINDOWS, clean, decide, verify
+from killick.recovery.states import Recovery
+from killick.rollout.plan import can_be_routed
+from killick.telemetry.segments import describe, where
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from killick.checks.verdict import Verdict
+    from killick.clock import Instant
+    from killick.engine.compare import Gain
+    from killick.engine.evaluate import Yardstick
+    from killick.engine.world import World
+    from killick.ports.control import Transaction
+    from killick.spec.document import Objective, Spec
+
+
+def respond(world: World, spec: Spec, yardstick: Yardstick, window: Window, now: Instant) -> None:
+    """Do about a window's verdicts what the spec allows. Asked twice about the same window, it does nothing twice."""
+    with world.control.transaction() as t:
+        recent = [_verdicts(t, spec, window.shifted(-k * window.width)) for k in range(CLEAN_WINDOWS)]
+        promises = [
+            verdict
+            for objective in spec.objectives
+            for verdict in t.verdicts(spec.model, Window.trailing(now, objective.window), f"{FAMILY}{objective.name}")
+            if verdict.window == Window.trailing(now, objective.window)
+        ]
+    with world.control.transaction() as t:
+        book = Book(t, spec.model, now)
+        open_data_faults(book, spec, yardstick, recent)
+        open_missed_objectives(book, spec, promises)
+        clear_data_faults(book, recent)
+        run_playbooks(book, spec)
+    advance_recoveries(world, spec, now)
+
+
+def open_data_faults(book: Book, spec: Spec, yardstick: Yardstick, recent: Sequence[Sequence[Verdict]]) -> None:
+    """Open an incident for each segment whose data is faulty, diagnosed; one that is open already is seen again."""
+    running = {m.body.segment: m for m in book.machines("incident", running=True) if m.body.kind == "data_fault"}
+    for segment, columns in data_faults(recent[0], recent[1]).items():
+        known = running.get(segment)
+        if known and known.state in ("open", "acknowledged", "mitigating"):
+            if known.body.last_seen < book.now:
+                book.update(known, msgspec.structs.replace(known.body, last_seen=book.now))
+            continue
+        onset, causes = diagnose(book.transaction, spec, yardstick, recent[0], segment, columns, book.now)
+        named = ", ".join(columns)
+        title = f"{describe(segment)}: {named} no longer {'look' if len(columns) > 1 else 'looks'} like the feed"
+        incident = Incident(
+            kind="data_fault",
+            title=title,
+            severity="ticket",
+            opened_at=book.now,
+            segment=segment,
+            columns=columns,
+            onset=onset,
+            last_seen=book.now,
+            causes=causes,
+        )
+        key = derive_id("incident", spec.model, "data_fault", segment, book.now)
+        book.begin("incident", key, incident, title, causes=[cause["what"] for cause in causes], onset=onset)
+
+
+def open_missed_objectives(book: Book, spec: Spec, promises: Sequence[Verdict]) -> None:
+    """Open an incident for each objective that is missed, and clear it when it is kept again."""
+    running = {m.body.subject: m for m in book.machines("incident", running=True) if m.body.kind == "objective_missed"}
+    objectives: dict[str, Objective] = {objective.name: objective for objective in spec.objectives}
+    for verdict in promises:
+        objective = objectives[verdict.check.removeprefix(FAMILY)]
+        known = running.get(objective.name)
+        alive = known is not None and known.allows("clear")
+        if verdict.status == "fail" and not alive:
+            title = f"objective {objective.name} is missed: {verdict.reason}"
+            incident = Incident(
+                kind="objective_missed",
+                title=title,
+                severity=objective.severity,
+                opened_at=book.now,
+                subject=objective.name,
+                last_seen=book.now,
+                evidence={"value": verdict.value, "threshold": verdict.threshold, "labels": verdict.n_current},
+            )
+            key = derive_id("incident", spec.model, "objective_missed", objective.name, book.now)
+            book.begin("incident", key, incident, title)
+        elif alive and known and kept_again(verdict, objective):
+            body = msgspec.structs.replace(known.body, resolved_at=book.now)
+            book.move(known, "clear", body, reason=verdict.reason)
+
+
+def clear_data_faults(book: Book, recent: Sequence[Sequence[Verdict]]) -> None:
+    """Clear the data faults whose columns were healthy in every recent window, and take their recoveries back."""
+    for incident in book.machines("incident", running=True):
+        body = incident.body
+        if body.kind != "data_fault" or not incident.allows("clear") or body.opened_at >= book.now:
+            continue
+        if all(clean(verdicts, body.columns, body.segment) for verdicts in recent):
+            ended = _first_start(recent)
+            said = f"{', '.join(body.columns)} were like the neighbours again in {CLEAN_WINDOWS} windows running"
+            book.move(incident, "clear", msgspec.structs.replace(body, resolved_at=ended), reason=said)
+            for recovery in book.machines("recovery", running=True):
+                if recovery.body.incident == incident.id and recovery.allows("mended"):
+                    grown = msgspec.structs.replace(recovery.body, ended_at=book.now)
+                    book.move(recovery, "mended", grown, reason=said)
+
+
+def run_playbooks(book: Book, spec: Spec) -> None:
+    """Begin, for each open incident, what its playbook wants done. What has begun is not begun again."""
+    for incident in book.machines("incident", running=True):
+        playbook = spec.playbook(incident.body.kind)
+        if playbook is None or not incident.allows("clear"):
+            continue
+        for action in playbook.do:
+            if action in ("fallback", "rollback") and incident.body.kind != "canary_harm":
+                _plan_recovery(book, spec, incident, action, playbook.mode)
+            elif action == "retrain":
+                request_retraining(book, spec, incident.body.title, mode=playbook.mode, incident=incident.id)
+
+
+def advance_recoveries(world: World, spec: Spec, now: Instant) -> None:
+    """Look again at every recovery that waits for evidence: before it acts, and while it is verified."""
+    with world.control.transaction() as t:
+        waiting = [m for m in Book(t, spec.model, now).machines("recovery", running=True) if m.body.judged_until < now]
+    for recovery in waiting:
+        if recovery.state in ("planned", "verifying"):
+            _look(world, spec, recovery, now)
+
+
+def _look(world: World, spec: Spec, recovery: Machine[Recovery], now: Instant) -> None:
+    body, planned = recovery.body, recovery.state == "planned"
+    with world.control.transaction() as t:
+        book = Book(t, spec.model, now)
+        incident, live = book.machine("incident", body.incident), book.alias("live").version or ""
+    onset = incident.body.onset if incident else None
+    began = (onset.start if onset else body.planned_at - spec.evaluate_every) if planned else recovery.since
+    rows = where(labelled_between(world, spec.model, Window(began, now), now), body.segment, spec.segments)
+    gain = compare_versions(world, spec, rows, better=body.version, than=live, now=now)
+    look = 1 + max(0, (now - (body.planned_at if planned else recovery.since)) // spec.evaluate_every)
+    step = decide(body.mode, gain, look, routable=can_be_routed(body.segment)) if planned else verify(gain, look)
+    with world.control.transaction() as t:
+        book = Book(t, spec.model, now)
+        fresh = book.machine("recovery", recovery.id)
+        if fresh is None or fresh.revision != recovery.revision:
+            return
+        _take(book, fresh, step.event, step.reason, gain)
+
+
+def _take(book: Book, recovery: Machine[Recovery], event: str | None, reason: str, gain: Gain) -> None:
+    """Store what a look found; act on it where it says so."""
+    seen = {"words": reason, **gain.as_evidence()}
+    body = msgspec.structs.replace(recovery.body, judged_until=book.now, evidence=recovery.body.evidence | {recovery.state: seen})
+    if event is None:
+        book.update(recovery, body)
+        return
+    if event == "act":
+        body = msgspec.structs.replace(body, acted_at=book.now)
+        incident = book.machine("incident", body.incident)
+        if incident and incident.allows("mitigate"):
+            book.move(incident, "mitigate", reason=f"{body.action} to {body.version} for {describe(body.segment)}")
+    book.move(recovery, event, body, reason=reason, **seen)
+
+
+def _plan_recovery(book: Book, spec: Spec, incident: Machine[Incident], action: str, mode: str) -> None:
+    alias = book.alias("fallback").version if action == "fallback" else book.alias("live").previous
+    if alias is None:
+        return
+    key = derive_id("recovery", incident.id, action)
+    body = Recovery(
+        incident=incident.id,
+        action=action,
+        version=alias,
+        mode=mode,
+        planned_at=book.now,
+        segment=incident.body.segment,
+    )
+    book.begin("recovery", key, body, f"{action} to {alias} is wanted for {describe(body.segment)}", mode=mode)
+
+
+def _verdicts(t: Transaction, spec: Spec, window: Window) -> list[Verdict]:
+    return [verdict for verdict in t.verdicts(spec.model, window) if verdict.window == window]
+
+
+def _first_start(recent: Sequence[Sequence[Verdict]]) -> Instant:
+    """The start of the oldest of the recent windows."""
+    return min(verdict.window.start for verdicts in recent for verdict in verdicts if verdict.window)
