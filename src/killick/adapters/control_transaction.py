@@ -77,7 +77,7 @@ class SqlTransaction:
 
     def add_batch(self, batch: Batch) -> bool:
         """Add a manifest row; False when its key is there already."""
-        key = {"model": batch.model, "producer": batch.producer, "sequence": batch.sequence}
+        key = {"model": batch.model, "kind": batch.kind, "producer": batch.producer, "sequence": batch.sequence}
         row = key | {"batch_id": batch.batch_id, "kind": batch.kind, "path": batch.path, "rows": batch.rows}
         row |= {"window_start": batch.window.start, "window_end": batch.window.end, "written_at": batch.written_at}
         if self._write(self._run.add_batch, row):

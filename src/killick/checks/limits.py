@@ -21,21 +21,16 @@ import numpy as np
 from killick.checks.distances import moved, stability
 from killick.checks.reference import EVERYTHING, SegmentKey, others, trailing
 from killick.checks.verdict import ReferenceKind
-from killick.clock import DAY, Duration, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from killick.checks.reference import HealthyWindow, Reference
+    from killick.checks.reference import Reference
+    from killick.clock import Duration
     from killick.profiles.cells import Floats
     from killick.profiles.profile import Profile
     from killick.profiles.scale import ColumnScale
     from killick.spec.document import FalseAlarms
-
-# Four whole weeks hold every weekday equally often, and are recent enough to know the season.
-TRAILING: Duration = 28 * DAY
-# With less than half of them the sum is too thin, and lopsided in weekdays.
-TRAILING_MIN: Duration = 14 * DAY
 
 Key: TypeAlias = tuple[ReferenceKind, SegmentKey, str]
 
@@ -109,19 +104,9 @@ def learn_limits(reference: Reference, columns: Sequence[ColumnScale], alpha: fl
     return Limits(each, limits)
 
 
-def enough_trailing(windows: Iterable[HealthyWindow], end: int, segment: SegmentKey) -> bool:
-    """Whether the segment has enough healthy windows in the trailing four weeks to be compared with."""
-    span = Window.trailing(end, TRAILING)
-    held = sum(healthy.window.width for healthy in windows if span.covers(healthy.window) and segment in healthy.profiles)
-    return held >= TRAILING_MIN
-
-
 def _pairs_trailing(reference: Reference, segment: SegmentKey) -> list[tuple[Profile, Profile]]:
-    return [
-        (trailing(reference.windows, reference.scale, healthy.window.start, TRAILING, segment), healthy.profiles[segment])
-        for healthy in reference.windows
-        if segment in healthy.profiles and enough_trailing(reference.windows, healthy.window.start, segment)
-    ]
+    before = ((trailing(reference, reference.windows, h.window.start, segment), h) for h in reference.windows)
+    return [(sum_, healthy.profiles[segment]) for sum_, healthy in before if sum_ and segment in healthy.profiles]
 
 
 def _pairs_others(reference: Reference, segment: SegmentKey) -> list[tuple[Profile, Profile]]:

@@ -11,19 +11,26 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from killick.clock import Window
+from killick.clock import DAY, Window
 from killick.profiles.codec import pack_profile, pack_scale, unpack_profile, unpack_scale
 from killick.profiles.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from killick.clock import Duration
+    from killick.clock import Duration, Instant
     from killick.profiles.scale import Scale
 
 SegmentKey: TypeAlias = tuple[tuple[str, str], ...]
 BySegment: TypeAlias = "Mapping[SegmentKey, Profile]"
 EVERYTHING: SegmentKey = ()
+
+# Four whole weeks hold every weekday equally often, and are recent enough to know the season.
+TRAILING: Duration = 28 * DAY
+# With less than half of them the sum is too thin, and lopsided in weekdays.
+TRAILING_MIN: Duration = 14 * DAY
+# A fault of two months still leaves four weeks before it to compare with.
+LOOK_BACK: Duration = 91 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +60,21 @@ class Reference:
         return tuple(self.profiles)
 
 
-def trailing(windows: Sequence[HealthyWindow], scale: Scale, end: int, width: Duration, segment: SegmentKey) -> Profile:
-    """Return the sum of a segment's healthy windows in the `width` before `end`."""
-    span = Window.trailing(end, width)
-    inside = (healthy for healthy in windows if span.covers(healthy.window))
-    return Profile.merge(scale, (held.profiles[segment] for held in inside if segment in held.profiles))
+def trailing(reference: Reference, windows: Sequence[HealthyWindow], end: Instant, segment: SegmentKey) -> Profile | None:
+    """Return the sum of a segment's last four weeks of healthy windows before `end`.
+
+    Windows that an incident spoiled are not among them, so the weeks may lie further back, though never more than
+    `LOOK_BACK`: an older season is no reference. None where there are not enough.
+    """
+    chosen: list[Profile] = []
+    width = 0
+    for healthy in reversed(windows):
+        if healthy.window.end <= end and healthy.window.start >= end - LOOK_BACK and segment in healthy.profiles:
+            chosen.append(healthy.profiles[segment])
+            width += healthy.window.width
+            if width >= TRAILING:
+                break
+    return Profile.merge(reference.scale, chosen) if width >= TRAILING_MIN else None
 
 
 def others(profiles: BySegment, scale: Scale, segment: SegmentKey, unfit: frozenset[SegmentKey] = frozenset()) -> Profile:

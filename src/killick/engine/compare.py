@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from killick.spec.document import Spec
     from killick.stats.paired import PairedImprovement
 
-# A day is one draw of weather, load and season. With fewer than ten of them hours have to do.
-_DAYS_MIN = 10
+# The cluster-robust error is too small with fewer clusters than about twenty (Cameron & Miller 2015, section VI; measured in
+# tests/stats/test_paired.py). A day is one draw of weather, load and season; while there are too few days, hours have to do.
+CLUSTERS_MIN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,27 @@ class Gain:
     paired: PairedImprovement | None
 
     def surely_better(self, alpha: float) -> bool:
-        """Whether it is better with its whole lower bound."""
-        return self.paired is not None and self.paired.lower(alpha) > 0
+        """Whether it is better with its whole lower bound, looked at once."""
+        return self._enough and self.paired is not None and self.paired.lower(alpha) > 0
 
     def surely_worse(self, alpha: float) -> bool:
-        """Whether it is worse with its whole upper bound."""
-        return self.paired is not None and self.paired.p_value() > 1 - alpha
+        """Whether it is worse with its whole upper bound, looked at once."""
+        return self._enough and self.paired is not None and self.paired.p_value() > 1 - alpha
+
+    def better_at_any_time(self, alpha: float) -> bool:
+        """Whether it is better, however often this is asked."""
+        return self._enough and self.paired is not None and self.paired.anytime_lower(alpha) > 0
+
+    def worse_at_any_time(self, alpha: float) -> bool:
+        """Whether it is worse, however often this is asked."""
+        if self.paired is None or not self._enough:
+            return False
+        reach = self.paired.mean - self.paired.anytime_lower(alpha)
+        return self.paired.mean + reach < 0
+
+    @property
+    def _enough(self) -> bool:
+        return self.paired is not None and self.paired.clusters >= CLUSTERS_MIN
 
     @property
     def words(self) -> str:
@@ -57,8 +73,8 @@ class Gain:
         return (
             f"log loss {self.loss_better:.3f} of {self.better}, {self.loss_than:.3f} of {self.than} on the same {self.rows} rows; "
             f"gain {self.paired.mean:+.3f}, at least {self.paired.lower(0.05):+.3f} with 95 % confidence "
-            f"({self.paired.clusters} clusters)"
-        ).replace("95 %", "95 %")
+            f"({self.paired.clusters} clusters{'' if self._enough else f', {CLUSTERS_MIN} are needed'})"
+        )
 
     def as_evidence(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -102,6 +118,20 @@ def compare_versions(world: World, spec: Spec, labelled: pl.DataFrame, *, better
     return Gain(better, than, int(usable.sum()), float(losses[0].mean()), float(losses[1].mean()), paired)
 
 
+def columns_used(world: World, spec: Spec, name: str, rows: pl.DataFrame, columns: tuple[str, ...], now: Instant) -> tuple[str, ...]:
+    """Return which of the columns a version looks at: those whose values, put in reverse order, change any score."""
+    with world.control.transaction() as t:
+        version = Book(t, spec.model, now).version(name)
+    if version is None or rows.height < 2:  # noqa: PLR2004 - one row has no other order
+        return ()
+    plain = score(world, version, rows)
+    return tuple(
+        column
+        for column in columns
+        if not np.array_equal(plain, score(world, version, rows.with_columns(rows[column].reverse())), equal_nan=True)
+    )
+
+
 def cluster_width(times: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Duration:
     """Return how wide the clusters of dependent rows are: days, or hours while there are too few days."""
-    return DAY if len(np.unique(times // DAY)) >= _DAYS_MIN else HOUR
+    return DAY if len(np.unique(times // DAY)) >= CLUSTERS_MIN else HOUR

@@ -13,10 +13,10 @@ from killick.alerting.incidents import Incident
 from killick.alerting.objectives import judge_objective
 from killick.checks.distances import ROWS_MIN
 from killick.checks.drift import judge_window
-from killick.checks.limits import TRAILING, Limits, enough_trailing, learn_limits, share_of_budget
+from killick.checks.limits import Limits, learn_limits, share_of_budget
 from killick.checks.performance import judge_performance
 from killick.checks.quality import Histories, judge_quality, share_histories
-from killick.checks.reference import EVERYTHING, HealthyWindow, Reference, others, trailing
+from killick.checks.reference import EVERYTHING, LOOK_BACK, HealthyWindow, Reference, others, trailing
 from killick.clock import DAY, Window
 from killick.engine.record import Book
 from killick.profiles.codec import unpack_profile
@@ -78,8 +78,8 @@ def by_segment(profiles: dict[ProfileKey, Profile]) -> dict[SegmentKey, Profile]
 
 
 def healthy_windows(t: Transaction, spec: Spec, yardstick: Yardstick, before: Instant, incidents: Sequence[Incident]) -> list[HealthyWindow]:
-    """Return the windows of the trailing four weeks, the reference's own included, less what an incident spoiled."""
-    span = Window.trailing(before, TRAILING)
+    """Return the windows that a trailing reference may be made of, oldest first: all but what an incident spoiled."""
+    span = Window.trailing(before, LOOK_BACK)
     held = answered(t, spec, yardstick, span)
     windows: dict[Window, dict[SegmentKey, Profile]] = {}
     for window in sorted({key.window for key in held}):
@@ -106,9 +106,9 @@ def _window_verdicts(t: Transaction, spec: Spec, yardstick: Yardstick, window: W
     unfit = frozenset(segment for segment in current if spoiled(segment, window, incidents))
     sides = {
         "trailing": {
-            segment: trailing(healthy, scale, window.start, TRAILING, segment)
+            segment: before
             for segment in current
-            if enough_trailing(healthy, window.start, segment)
+            if (before := trailing(reference, healthy, window.start, segment)) is not None
         },
         "other_segments": {
             segment: beside

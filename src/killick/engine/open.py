@@ -29,10 +29,10 @@ def open_model(world: World, spec: Spec, now: Instant) -> Reference:
     Raises:
         CallError: the store holds this model under another reference or spec.
     """
-    register_versions(world, spec, now)
     reference = stored_reference(world, spec)
     if reference is None:
         table = arranged_reference(world, spec)
+        register_versions(world, spec, now, _newest(table))
         reference = learn_reference(_scored(world, spec, table, now), spec)
         with world.control.transaction() as t:
             t.put("reference", spec.model, "training", pack_reference(reference), revision=0)
@@ -66,8 +66,8 @@ def reference_rows(world: World, spec: Spec, window: Window, before: Instant) ->
     return table.filter(inside & pl.col(LABEL).is_not_null())
 
 
-def register_versions(world: World, spec: Spec, now: Instant) -> None:
-    """Register the spec's versions, and point `live` and `fallback` where nothing points yet."""
+def register_versions(world: World, spec: Spec, now: Instant, trained_until: Instant | None) -> None:
+    """Register the spec's versions, trained on the reference, and point `live` and `fallback` where nothing points yet."""
     with world.control.transaction() as t:
         book = Book(t, spec.model, now)
         if t.get("spec", spec.model, "fingerprint") is None:
@@ -76,7 +76,12 @@ def register_versions(world: World, spec: Spec, now: Instant) -> None:
         sources = spec.versions
         for source in sources:
             version = Version(
-                model=spec.model, name=source.name, loader=source.loader, artifact=source.artifact, registered_at=now
+                model=spec.model,
+                name=source.name,
+                loader=source.loader,
+                artifact=source.artifact,
+                registered_at=now,
+                trained_until=trained_until,
             )
             book.register(version, "named by the spec")
         live = next((source.name for source in sources if source.role == "live"), sources[0].name if sources else RECORDED)
@@ -95,6 +100,11 @@ def _scored(world: World, spec: Spec, table: pl.DataFrame, now: Instant) -> pl.D
         book = Book(t, spec.model, now)
         live = book.version(book.alias("live").version or "")
     return table.with_columns(pl.Series(SCORE, score(world, live, table))) if live else table
+
+
+def _newest(table: pl.DataFrame) -> Instant | None:
+    """The instant after the newest row, where rows have times."""
+    return int(table[EVENT_TIME].max()) + 1 if EVENT_TIME in table.columns and table.height else None  # type: ignore[arg-type]
 
 
 def _first_plan(world: World, spec: Spec, now: Instant) -> None:

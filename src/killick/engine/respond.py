@@ -14,7 +14,7 @@ from killick.alerting.alerts import data_faults
 from killick.alerting.incidents import Incident
 from killick.alerting.objectives import FAMILY, kept_again
 from killick.clock import Window
-from killick.engine.compare import compare_versions
+from killick.engine.compare import columns_used, compare_versions
 from killick.engine.diagnose import diagnose
 from killick.engine.ingest import labelled_between
 from killick.engine.record import Book, Machine
@@ -156,8 +156,12 @@ def _look(world: World, spec: Spec, recovery: Machine[Recovery], now: Instant) -
     began = (onset.start if onset else body.planned_at - spec.evaluate_every) if planned else recovery.since
     rows = where(labelled_between(world, spec.model, Window(began, now), now), body.segment, spec.segments)
     gain = compare_versions(world, spec, rows, better=body.version, than=live, now=now)
-    look = 1 + max(0, (now - (body.planned_at if planned else recovery.since)) // spec.evaluate_every)
-    step = decide(body.mode, gain, look, routable=can_be_routed(body.segment)) if planned else verify(gain, look)
+    if planned:
+        faulty = incident.body.columns if incident else ()
+        looks_at = columns_used(world, spec, body.version, rows, faulty, now)
+        step = decide(body.mode, gain, routable=can_be_routed(body.segment), looks_at=looks_at)
+    else:
+        step = verify(gain)
     with world.control.transaction() as t:
         book = Book(t, spec.model, now)
         fresh = book.machine("recovery", recovery.id)

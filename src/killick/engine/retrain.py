@@ -8,6 +8,7 @@ import msgspec
 import polars as pl
 
 from killick.checks.performance import LABELS_MIN
+from killick.clock import Window
 from killick.engine.compare import compare_versions
 from killick.engine.ingest import labelled_between
 from killick.engine.record import KILLICK, Book, Machine
@@ -17,7 +18,7 @@ from killick.identity import derive_id
 from killick.ports.trainer import TrainRequest
 from killick.registry.versions import Version
 from killick.retraining.states import Retraining
-from killick.retraining.triggers import rows_for, why_not
+from killick.retraining.triggers import Situation, rows_for, why_not
 from killick.telemetry.columns import EVENT_TIME, LABEL, PARTS, PREDICTION_ID, features
 from killick.telemetry.segments import where
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from killick.alerting.incidents import Incident
-    from killick.clock import Instant, Window
+    from killick.clock import Instant
     from killick.engine.world import World
     from killick.spec.document import RetrainingPolicy, Spec
 
@@ -38,13 +39,15 @@ def request_retraining(book: Book, spec: Spec, reason: str, *, mode: str, incide
     if spec.retraining is None:
         return None
     jobs = book.machines("retraining")
-    against = why_not(
-        spec.retraining,
-        book.now,
-        [job.body.requested_at for job in jobs],
+    live = book.version(book.alias("live").version or "")
+    situation = Situation(
+        now=book.now,
+        requested=[job.body.requested_at for job in jobs],
         job_runs=any(not job.ended for job in jobs),
         rollout_runs=any(machine.state != "verifying" for machine in book.machines("rollout", running=True)),
+        live_trained_until=live.trained_until if live else None,
     )
+    against = why_not(spec.retraining, situation)
     if against and book.actor == KILLICK:
         return None
     rows = rows_for(spec.retraining, book.now)
@@ -65,30 +68,48 @@ def request_retraining(book: Book, spec: Spec, reason: str, *, mode: str, incide
 
 
 def train(world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant) -> None:
+    """Train a trial without the newest rows: what the gate judges."""
+    window = rows_for(_policy(spec), job.body.requested_at).training
+    _train(world, spec, job, key, now, window=window, name=trial_of(job.body), event="trained")
+
+
+def refit(world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant) -> None:
+    """Train the challenger by the same command on all rows, the newest included: what goes out."""
+    rows = rows_for(_policy(spec), job.body.requested_at)
+    window = Window(rows.training.start, rows.holdout.end)
+    _train(world, spec, job, key, now, window=window, name=job.body.challenger, event="refitted")
+
+
+def trial_of(body: Retraining) -> str:
+    """Return the name of the version that stands for a challenger at the gate."""
+    return f"{body.challenger}-trial"
+
+
+def _train(
+    world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant, *, window: Window, name: str, event: str
+) -> None:
     """Run the operator's command, and register what it made."""
-    policy, body = _policy(spec), job.body
-    rows = training_rows(world, spec, rows_for(policy, body.requested_at).training)
+    policy = _policy(spec)
+    rows = training_rows(world, spec, window)
     label = spec.schema.label.column if spec.schema.label else LABEL
-    request = TrainRequest(model=spec.model, version=body.challenger, label=label, features=features(rows.columns), seed=SEED)
+    request = TrainRequest(model=spec.model, version=name, label=label, features=features(rows.columns), seed=SEED)
+    grown = msgspec.structs.replace(job.body, rows=rows.height)
     try:
-        manifest = world.trainer.train(
-            policy.run, request, rows.rename({LABEL: label}), key=key, timeout=policy.timeout
-        )
+        manifest = world.trainer.train(policy.run, request, rows.rename({LABEL: label}), key=key, timeout=policy.timeout)
     except KillickError as error:
-        _finish(world, spec, job, key, now, "failed", msgspec.structs.replace(body, rows=rows.height), str(error))
+        _finish(world, spec, job, key, now, "failed", msgspec.structs.replace(grown, ended_at=now), str(error))
         return
     version = Version(
         model=spec.model,
-        name=body.challenger,
+        name=name,
         loader=manifest.loader,
         artifact=manifest.artifact,
         registered_at=now,
+        trained_until=window.end,
         metrics=manifest.metrics,
-        lineage=manifest.lineage | {"parent": job.body.reason, "job": job.id},
+        lineage=manifest.lineage | {"job": job.id, "why": job.body.reason},
     )
-    said = f"{body.challenger} was trained on {rows.height} rows"
-    grown = msgspec.structs.replace(body, rows=rows.height)
-    _finish(world, spec, job, key, now, "trained", grown, said, version=version)
+    _finish(world, spec, job, key, now, event, grown, f"{name} was trained on {rows.height} rows", version=version)
 
 
 def judge_challenger(world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant) -> None:
@@ -98,7 +119,7 @@ def judge_challenger(world: World, spec: Spec, job: Machine[Retraining], key: st
     rows = without_spoiled(labelled_between(world, spec.model, holdout, body.requested_at), spec, spoiled_by(world, spec, now))
     with world.control.transaction() as t:
         live = Book(t, spec.model, now).alias("live").version or ""
-    gain = compare_versions(world, spec, rows, better=body.challenger, than=live, now=now)
+    gain = compare_versions(world, spec, rows, better=trial_of(body), than=live, now=now)
     accepted = gain.rows >= LABELS_MIN and gain.surely_better(policy.gate.alpha)
     grown = msgspec.structs.replace(body, evidence={"gain": gain.as_evidence()}, ended_at=None if accepted else now)
     said = f"{'surely better' if accepted else 'not shown to be better'}: {gain.words}"

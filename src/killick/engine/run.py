@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from killick.engine.record import Book, Errand
-from killick.engine.retrain import judge_challenger, start_rollout, train
+from killick.engine.retrain import judge_challenger, refit, start_rollout, train
 from killick.engine.steer import steer
 from killick.errors import IllegalMove
 
@@ -74,5 +74,6 @@ PERFORMERS: Mapping[str, Callable[[World, Spec, Machine[Any], str, Instant], Non
     "set_traffic": set_traffic,
     "train": train,
     "judge_challenger": judge_challenger,
+    "refit": refit,
     "start_rollout": start_rollout,
 }

@@ -1,28 +1,24 @@
 """What to do about an incident: playbook and world in, one decision with its reason out.
 
 What changes what is live is done only when the version that would serve instead is shown to be no worse on current
-traffic, by the loss of the objective (DESIGN D9). That is looked at after every window, so its level is spent over the
-looks: the fallback is put in wrongly for at most one healthy incident in twenty, however long it is looked at.
+traffic, by the loss of the objective (DESIGN D9). That is asked after every window, so the comparison is one that may be
+looked at as often as one likes: the fallback is put in wrongly for at most one incident in twenty, however long it lasts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
-
-from killick.stats.looks import level_at_look
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from killick.checks.verdict import Verdict
 
-# Over all looks at one incident.
+# Over all the times that one incident is looked at.
 ALPHA_NO_WORSE = 0.05
 # Fog, a holiday or a calm day hides a fault for a day; two whole windows in a row did not in 174 trials (decision 0005).
 CLEAN_WINDOWS = 2
-
-Decision: TypeAlias = Literal["act", "recommend", "wait"]
 
 
 class Compared(Protocol):
@@ -33,12 +29,12 @@ class Compared(Protocol):
         """Say it."""
         ...
 
-    def surely_better(self, alpha: float) -> bool:
-        """Whether it was better with its whole lower bound."""
+    def better_at_any_time(self, alpha: float) -> bool:
+        """Whether it is better, however often this is asked."""
         ...
 
-    def surely_worse(self, alpha: float) -> bool:
-        """Whether it was worse with its whole upper bound."""
+    def worse_at_any_time(self, alpha: float) -> bool:
+        """Whether it is worse, however often this is asked."""
         ...
 
 
@@ -50,19 +46,21 @@ class Step:
     reason: str
 
 
-def decide(mode: str, gain: Compared, look: int, *, routable: bool) -> Step:
+def decide(mode: str, gain: Compared, *, routable: bool, looks_at: Sequence[str] = ()) -> Step:
     """Decide whether a planned recovery may go ahead.
 
     Args:
         mode: what the playbook allows: observe, recommend or act.
         gain: the version that would serve, against the one that does, on the incident's rows.
-        look: how often this was asked before, plus one.
         routable: whether the incident's rows can be told apart when they come.
+        looks_at: the incident's columns that the version would look at too.
     """
+    if looks_at:
+        return Step(None, f"the version that would serve looks at {', '.join(looks_at)} too, so it would not help")
     if not routable:
         return Step(None, "its rows cannot be told apart when they come, so nothing narrower than everything could be done")
-    if not gain.surely_better(level_at_look(ALPHA_NO_WORSE, look)):
-        return Step(None, f"not shown to be no worse (look {look}): {gain.words}")
+    if not gain.better_at_any_time(ALPHA_NO_WORSE):
+        return Step(None, f"not shown to be no worse yet: {gain.words}")
     if mode == "act":
         return Step("act", f"shown to be better: {gain.words}")
     if mode == "recommend":
@@ -70,14 +68,13 @@ def decide(mode: str, gain: Compared, look: int, *, routable: bool) -> Step:
     return Step(None, f"would act, but only observes: {gain.words}")
 
 
-def verify(gain: Compared, look: int) -> Step:
+def verify(gain: Compared) -> Step:
     """Decide whether a recovery that was applied helps."""
-    level = level_at_look(ALPHA_NO_WORSE, look)
-    if gain.surely_better(level):
+    if gain.better_at_any_time(ALPHA_NO_WORSE):
         return Step("effective", f"it helps: {gain.words}")
-    if gain.surely_worse(level):
+    if gain.worse_at_any_time(ALPHA_NO_WORSE):
         return Step("ineffective", f"it does harm: {gain.words}")
-    return Step(None, f"whether it helps is not known yet (look {look}): {gain.words}")
+    return Step(None, f"whether it helps is not known yet: {gain.words}")
 
 
 def clean(verdicts: Sequence[Verdict], columns: Sequence[str], segment: tuple[tuple[str, str], ...]) -> bool:

@@ -1,7 +1,8 @@
 """The state table of a retraining job: from a reason, through the operator's own command and a gate, to a challenger.
 
-The command runs in its own process and may take hours; nothing waits for it but this state. A challenger that the gate
-refuses is kept, with the numbers that refused it.
+The command runs in its own process and may take hours; nothing waits for it but this state. It runs twice: first without
+the newest rows, on which the gate judges what it made; then, when that was surely better, on all rows, for the challenger
+that goes out must know the newest (decision 0007). What the gate refuses is kept, with the numbers that refused it.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ RETRAINING = Table(
         ("training", "trained"): Move("gating", ("judge_challenger",)),
         ("training", "failed"): Move("failed"),
         ("training", "abort"): Move("aborted"),
-        ("gating", "accept"): Move("accepted", ("start_rollout",)),
+        ("gating", "accept"): Move("refitting", ("refit",)),
         ("gating", "refuse"): Move("refused"),
         ("gating", "abort"): Move("aborted"),
+        ("refitting", "refitted"): Move("accepted", ("start_rollout",)),
+        ("refitting", "failed"): Move("failed"),
+        ("refitting", "abort"): Move("aborted"),
         ("accepted", "released"): Move("released"),
         ("accepted", "abort"): Move("aborted"),
         # What comes back from a command after an abort finds the job ended, and changes nothing.
@@ -35,14 +39,16 @@ RETRAINING = Table(
         ("aborted", "failed"): Move("aborted"),
         ("aborted", "accept"): Move("aborted"),
         ("aborted", "refuse"): Move("aborted"),
+        ("aborted", "refitted"): Move("aborted"),
         ("aborted", "released"): Move("aborted"),
     },
     meaning={
         "requested": "there is a reason to train",
         "recommended": "a person is asked",
-        "training": "the operator's command runs",
-        "gating": "the challenger is compared with live on rows that neither was trained on",
-        "accepted": "the challenger is surely better; its rollout is about to begin",
+        "training": "the operator's command runs, on all but the newest rows",
+        "gating": "what it made is compared with live on the newest rows, which neither was trained on",
+        "refitting": "it was surely better; the command runs again, on all rows",
+        "accepted": "the challenger is there; its rollout is about to begin",
         "released": "its rollout has begun and goes its own way",
         "refused": "it was not surely better",
         "failed": "the command did not give a usable challenger",

@@ -1,7 +1,7 @@
 """When to retrain, and on which rows.
 
-A job is not begun while another runs, while a rollout is under way (its outcome may be the cure), or within the cool-down
-after the last one. Rows are those whose labels were known when the newest rows, kept for the gate, begin; rows that an
+A job is not begun while another runs, while a rollout is under way (its outcome may be the cure), within the cool-down
+after the last one, or while most of its rows would be those that live was trained on. Rows are those whose labels were known when the newest rows, kept for the gate, begin; rows that an
 incident spoiled are left out, or the fault would be learned.
 """
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from killick.clock import Instant
     from killick.spec.document import RetrainingPolicy
+
+
+# A challenger that saw mostly what live saw is mostly live again, and differs from it by luck.
+NEW_MIN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +44,29 @@ def rows_for(policy: RetrainingPolicy, now: Instant) -> Rows:
     return Rows(Window(now - policy.rows, border), Window(border, now))
 
 
-def why_not(policy: RetrainingPolicy, now: Instant, requested: Sequence[Instant], *, job_runs: bool, rollout_runs: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What speaks for or against a job now."""
+
+    now: Instant
+    requested: Sequence[Instant]
+    job_runs: bool
+    rollout_runs: bool
+    live_trained_until: Instant | None
+
+
+def why_not(policy: RetrainingPolicy, situation: Situation) -> str:
     """Say why no job may begin now; nothing when one may."""
-    if job_runs:
+    now = situation.now
+    if situation.job_runs:
         return "another retraining job runs"
-    if rollout_runs:
+    if situation.rollout_runs:
         return "a rollout is under way"
-    last = max(requested, default=None)
+    last = max(situation.requested, default=None)
     if last is not None and now < last + policy.cooldown:
         return f"the last job is not {format_duration(policy.cooldown)} old"
+    training = rows_for(policy, now).training
+    seen = (situation.live_trained_until or training.start) - training.start
+    if seen > NEW_MIN * training.width:
+        return "most of its rows would be those that live was trained on"
     return ""
