@@ -4,8 +4,8 @@ Rule 1: everything that a recovery, a rollout, an incident or a retraining job m
 Rule 2: a table decides nothing. What happened is an event; which event it was, a pure function in the room decided.
 Rule 3: a move that the table does not have raises `IllegalMove` and changes nothing.
 
-State is data, not a call stack: it is stored with its commands in one transaction (`engine/record.py`), so it survives a
-crash at any instruction and an upgrade during a wait of days. The diagrams in `docs/` are drawn from these tables.
+State is data, not a call stack: it is stored with its commands in one transaction (`engine/record.py`), so it survives
+a crash at any instruction and an upgrade during a wait of days. The diagrams in `docs/` are drawn from these tables.
 After h11's `_state.py`; the argument for tables over durable coroutines is decision 0003.
 """
 

@@ -1,8 +1,8 @@
 """From verdicts to incidents: what is worth a person's attention, and under which name.
 
-Drift alone never pages. A segment's data is called faulty when both witnesses spoke about at least two of its columns in
-one window, or about one column in two windows running; one column once is weather (decision 0005: 6 such incidents in 9
-healthy months of flights, where the budget allows 9).
+Drift alone never pages. A segment's data is called faulty when both witnesses spoke about at least two of its columns
+in one window, or about one column in two windows running; one column once is weather (decision 0005: 6 such incidents
+in 9 healthy months of flights, where the budget allows 9).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from killick.automaton import Move, Table
-from killick.clock import FOREVER, Instant, Window  # noqa: TC001 - msgspec reads the annotations
+from killick.clock import FOREVER, Instant, Window
 from killick.spec.document import Severity  # noqa: TC001 - msgspec reads the annotations
 
 INCIDENT = Table(

@@ -1,7 +1,7 @@
 """Objectives: does the service keep what was promised, over a trailing window?
 
-An objective is missed only when its whole 95 % interval is beyond the promise, so that a handful of labels cannot miss it
-by chance; and it is not judged before half of its window has labels.
+An objective is missed only when its whole 95 % interval is beyond the promise, so that a handful of labels cannot miss
+it by chance; and it is not judged before half of its window has labels.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The verdict: one result of one check, with its evidence and a reason in words.
 
-Unknown is a value: what could not be judged is `inconclusive`, with the reason, and never NaN or a silent pass. A failed
-check is a verdict; a spec or a table that cannot be used is an exception.
+Unknown is a value: what could not be judged is `inconclusive`, with the reason, and never NaN or a silent pass. A
+failed check is a verdict; a spec or a table that cannot be used is an exception.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Status: TypeAlias = Literal["ok", "warn", "fail", "inconclusive", "error"]
-# From the best to the worst. `inconclusive` is worse than `ok` and better than `warn`: something is not known, nothing is
-# known to be wrong.
+# From the best to the worst. `inconclusive` is worse than `ok` and better than `warn`: something is not known, nothing
+# is known to be wrong.
 STATUSES: tuple[Status, ...] = ("ok", "inconclusive", "warn", "fail", "error")
 
 Direction: TypeAlias = Literal["up", "down"]
@@ -52,9 +52,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def fingerprint(self) -> str:
         """What the verdict is about, whatever its window and value: the same in every window."""
-        return derive_id(
-            "verdict", self.check, self.metric, self.column, self.segment, self.version, self.reference
-        )
+        return derive_id("verdict", self.check, self.metric, self.column, self.segment, self.version, self.reference)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Status:
@@ -65,4 +63,4 @@ def worst(verdicts: Iterable[Verdict]) -> Status:
     """
     found = {verdict.status for verdict in verdicts}
     serious = [status for status in ("error", "fail", "warn", "ok") if status in found]
-    return serious[0] if serious else "inconclusive"  # type: ignore[return-value]
+    return serious[0] if serious else "inconclusive"

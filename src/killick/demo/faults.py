@@ -1,7 +1,7 @@
 """The scripted faults: what goes wrong in the story, and what the world records of it.
 
-A fault changes the data that the feed delivers, as a real one would; nothing tells Killick but the change that an honest
-team records. Rows are changed from the first weather hour at or after the beginning to the last before the end.
+A fault changes the data that the feed delivers, as a real one would; nothing tells Killick but the change that an
+honest team records. Rows are changed from the first weather hour at or after the beginning to the last before the end.
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ class UnitFault:
     def spoil(self, flights: pl.DataFrame) -> pl.DataFrame:
         """Return the flights as the faulty feed describes them."""
         hour = pl.col("departs_at").dt.truncate("1h")
-        faulty = (
-            (pl.col("origin") == self.airport) & (hour >= to_datetime(self.start)) & (hour < to_datetime(self.end))
-        )
+        faulty = (pl.col("origin") == self.airport) & (hour >= to_datetime(self.start)) & (hour < to_datetime(self.end))
         return flights.with_columns(
             pl.when(faulty).then(METRIC[column]).otherwise(pl.col(column)).alias(column) for column in self.columns
         )
@@ -52,7 +50,13 @@ class UnitFault:
     def changes(self) -> tuple[Change, ...]:
         """What the feed's team records: the release that broke it, and the one that mended it."""
         return (
-            Change(at=self.start, kind="pipeline", name="weather-feed", version="2.1", note=f"{self.airport} on the new provider"),
+            Change(
+                at=self.start,
+                kind="pipeline",
+                name="weather-feed",
+                version="2.1",
+                note=f"{self.airport} on the new provider",
+            ),
             Change(at=self.end, kind="pipeline", name="weather-feed", version="2.1.1", note="units as documented"),
         )
 
@@ -76,7 +80,9 @@ class Script:
         """All that is recorded, in order of time."""
         changes = [change for fault in self.faults for change in fault.changes]
         if self.bad_release is not None:
-            changes.append(Change(at=self.bad_release, kind="release", name="flight-delay", version="v2", note="tidier encoder"))
+            changes.append(
+                Change(at=self.bad_release, kind="release", name="flight-delay", version="v2", note="tidier encoder")
+            )
         if self.retrain is not None:
             changes.append(Change(at=self.retrain, kind="retrain", name="dana", note="quarterly retraining"))
         return sorted(changes, key=lambda change: change.at)

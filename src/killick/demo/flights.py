@@ -113,9 +113,7 @@ def _flights(folder: Path) -> pl.DataFrame:
     return pl.concat(
         [
             part.with_columns(_arrived_at(time_zone).alias("arrived_at"))
-            for (time_zone,), part in flights.partition_by(
-                "time_zone", as_dict=True, maintain_order=True
-            ).items()
+            for (time_zone,), part in flights.partition_by("time_zone", as_dict=True, maintain_order=True).items()
         ]
     )
 
@@ -134,9 +132,7 @@ def _time_zones(folder: Path) -> pl.DataFrame:
     listed = pl.read_csv(folder / "airports.csv", null_values=["NA", "\\N"]).select(
         pl.col("faa").alias("dest"), pl.col("tzone").alias("time_zone")
     )
-    missing = pl.DataFrame(
-        {"dest": list(_TIME_ZONES_MISSING), "time_zone": list(_TIME_ZONES_MISSING.values())}
-    )
+    missing = pl.DataFrame({"dest": list(_TIME_ZONES_MISSING), "time_zone": list(_TIME_ZONES_MISSING.values())})
     return pl.concat([listed, missing])
 
 
@@ -148,9 +144,7 @@ def _arrived_at(time_zone: str) -> pl.Expr:
     """
     clock = pl.col("sched_arr_time")
     departs_at = pl.col("departs_at")
-    midnight = (
-        departs_at.dt.convert_time_zone(time_zone).dt.replace_time_zone(None).dt.truncate("1d")
-    )
+    midnight = departs_at.dt.convert_time_zone(time_zone).dt.replace_time_zone(None).dt.truncate("1d")
     same_day = midnight + pl.duration(hours=clock // 100, minutes=clock % 100)
     scheduled = pl.coalesce(
         pl.when(_instant(same_day, time_zone) > departs_at).then(_instant(same_day, time_zone)),
@@ -163,11 +157,11 @@ def _arrived_at(time_zone: str) -> pl.Expr:
 
 
 def _instant(local: pl.Expr, time_zone: str) -> pl.Expr:
-    """Local clock time as UTC. Of an hour that comes twice the first is meant; a time that the
-    clocks leap over is null, which no arrival of 2013 is."""
-    return local.dt.replace_time_zone(
-        time_zone, ambiguous="earliest", non_existent="null"
-    ).dt.convert_time_zone("UTC")
+    """Return local clock time as UTC.
+
+    Of an hour that comes twice the first is meant; a time that the clocks leap over is null: no arrival of 2013 is.
+    """
+    return local.dt.replace_time_zone(time_zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
 
 
 def _utc(column: str) -> pl.Expr:

@@ -4,8 +4,8 @@
     flights.parquet   April to December, as the feeds told it  changes.jsonl    what teams recorded
     delays.py, train.py, models/                           the model, its training command, two versions
 
-`killick replay flights.parquet --spec killick.yaml` in this folder is all there is to the story: no file of `killick.demo`
-has a part in it.
+`killick replay flights.parquet --spec killick.yaml` in this folder is all there is to the story: no file of
+`killick.demo` has a part in it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -25,6 +24,8 @@ from killick.demo.faults import as_json_lines
 from killick.demo.flights import FEATURES, WEATHER, read_flights
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from killick.demo.faults import Script
 
 SPLIT = parse_instant("2013-04-01")
@@ -68,6 +69,6 @@ def _train(folder: Path, version: str, without: tuple[str, ...]) -> None:
         "output": "models",
         "seed": 0,
     }
-    subprocess.run(  # noqa: S603 - our own interpreter and the demo's own file
+    subprocess.run(
         [sys.executable, "train.py"], input=json.dumps(request).encode(), cwd=folder, check=True, capture_output=True
     )

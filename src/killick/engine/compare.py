@@ -1,7 +1,7 @@
 """Compare two versions on the same labelled rows: paired loss, rows of one time cluster taken as dependent.
 
-Delays share their day's weather: on flights, taking rows as independent overstates the evidence three to twelve times. The
-loss is that of the objective. What cannot be loaded cannot be compared, and that is said, not guessed.
+Delays share their day's weather: on flights, taking rows as independent overstates the evidence three to twelve times.
+The loss is that of the objective. What cannot be loaded cannot be compared, and that is said, not guessed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from killick.spec.document import Spec
     from killick.stats.paired import PairedImprovement
 
-# The cluster-robust error is too small with fewer clusters than about twenty (Cameron & Miller 2015, section VI; measured in
-# tests/stats/test_paired.py). A day is one draw of weather, load and season; while there are too few days, hours have to do.
+# The cluster-robust error is too small with fewer clusters than about twenty (Cameron & Miller 2015, section VI;
+# measured in tests/stats/test_paired.py). A day is one draw of weather, load and season; while there are too few days,
+# hours have to do.
 CLUSTERS_MIN = 20
 
 
@@ -70,10 +71,11 @@ class Gain:
         """Say what was compared, and how it came out."""
         if self.paired is None or self.loss_better is None or self.loss_than is None:
             return f"{self.better} and {self.than} cannot be compared yet ({self.rows} labelled rows)"
+        needed = "" if self._enough else f", {CLUSTERS_MIN} are needed"
         return (
-            f"log loss {self.loss_better:.3f} of {self.better}, {self.loss_than:.3f} of {self.than} on the same {self.rows} rows; "
-            f"gain {self.paired.mean:+.3f}, at least {self.paired.lower(0.05):+.3f} with 95 % confidence "
-            f"({self.paired.clusters} clusters{'' if self._enough else f', {CLUSTERS_MIN} are needed'})"
+            f"log loss {self.loss_better:.3f} of {self.better}, {self.loss_than:.3f} of {self.than} "
+            f"on the same {self.rows} rows; gain {self.paired.mean:+.3f}, at least {self.paired.lower(0.05):+.3f} "
+            f"with 95 % confidence ({self.paired.clusters} clusters{needed})"
         )
 
     def as_evidence(self) -> dict[str, Any]:
@@ -118,7 +120,9 @@ def compare_versions(world: World, spec: Spec, labelled: pl.DataFrame, *, better
     return Gain(better, than, int(usable.sum()), float(losses[0].mean()), float(losses[1].mean()), paired)
 
 
-def columns_used(world: World, spec: Spec, name: str, rows: pl.DataFrame, columns: tuple[str, ...], now: Instant) -> tuple[str, ...]:
+def columns_used(
+    world: World, spec: Spec, name: str, rows: pl.DataFrame, columns: tuple[str, ...], now: Instant
+) -> tuple[str, ...]:
     """Return which of the columns a version looks at: those whose values, put in reverse order, change any score."""
     with world.control.transaction() as t:
         version = Book(t, spec.model, now).version(name)

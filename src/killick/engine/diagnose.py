@@ -80,5 +80,3 @@ def _distances(
     mine = [held.get(segment, Profile.empty(scale)) for held in profiles]
     beside = [others(held, scale, segment) for held in profiles]
     return moved(scale[column], beside, mine, rows_min=1)
-
-

@@ -1,7 +1,7 @@
 """Evaluate a window: its profiles meet their references, and become verdicts.
 
-What is compared is decided here; how, in the room `checks`. The same function judges a window live, in a replay and in a
-simulation: what it reads is what was stored by `now`, and nothing else.
+What is compared is decided here; how, in the room `checks`. The same function judges a window live, in a replay and in
+a simulation: what it reads is what was stored by `now`, and nothing else.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from killick.alerting.incidents import Incident
 from killick.alerting.objectives import judge_objective
 from killick.checks.distances import ROWS_MIN
 from killick.checks.drift import judge_window
 from killick.checks.limits import Limits, learn_limits, share_of_budget
 from killick.checks.performance import judge_performance
 from killick.checks.quality import Histories, judge_quality, share_histories
-from killick.checks.reference import EVERYTHING, LOOK_BACK, HealthyWindow, Reference, others, trailing
+from killick.checks.reference import EVERYTHING, LOOK_BACK, TRAILING, HealthyWindow, Reference, others, trailing
 from killick.clock import DAY, Window
 from killick.engine.record import Book
 from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from killick.checks.reference import SegmentKey
-    from killick.checks.verdict import Verdict
-    from killick.clock import Duration, Instant
+    from killick.alerting.incidents import Incident
+    from killick.checks.reference import BySegment, SegmentKey
+    from killick.checks.verdict import ReferenceKind, Verdict
+    from killick.clock import Instant
     from killick.engine.world import World
     from killick.ports.control import ProfileKey, Transaction
     from killick.profiles.scale import ColumnScale
-    from killick.spec.document import Spec
+    from killick.spec.document import Objective, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,12 @@ def make_yardstick(reference: Reference, spec: Spec) -> Yardstick:
 def evaluate(world: World, spec: Spec, yardstick: Yardstick, window: Window, now: Instant) -> list[Verdict]:
     """Judge a window, and every objective's trailing window that ends with it; store and return the verdicts."""
     with world.control.transaction() as t:
-        verdicts = [*_window_verdicts(t, spec, yardstick, window, now), *_objective_verdicts(t, spec, yardstick, now)]
+        incidents = [machine.body for machine in Book(t, spec.model, now).machines("incident")]
+        past = answered(t, spec, yardstick, _reach(spec, window, now, incidents))
+        verdicts = [
+            *_judge_window(spec, yardstick, window, past, incidents),
+            *(_judge_objective(yardstick, objective, past, now) for objective in spec.objectives),
+        ]
         t.add_verdicts(spec.model, verdicts)
     return verdicts
 
@@ -69,24 +74,33 @@ def answered(t: Transaction, spec: Spec, yardstick: Yardstick, window: Window) -
     return {key: unpack_profile(packed, scale) for key, packed in held.items() if key.role != "shadow"}
 
 
-def by_segment(profiles: dict[ProfileKey, Profile]) -> dict[SegmentKey, Profile]:
+def within(profiles: Mapping[ProfileKey, Profile], window: Window) -> dict[ProfileKey, Profile]:
+    """Return the profiles whose windows lie inside a window."""
+    return {key: profile for key, profile in profiles.items() if window.covers(key.window)}
+
+
+def by_segment(profiles: Mapping[ProfileKey, Profile]) -> dict[SegmentKey, Profile]:
     """Sum profiles over versions, roles and windows."""
-    found: dict[SegmentKey, Profile] = {}
-    for key, profile in sorted(profiles.items()):
-        found[key.segment] = found[key.segment] + profile if key.segment in found else profile
-    return found
+    found: dict[SegmentKey, list[Profile]] = {}
+    for key, profile in profiles.items():
+        found.setdefault(key.segment, []).append(profile)
+    return {segment: Profile.merge(held[0].scale, held) for segment, held in sorted(found.items())}
 
 
-def healthy_windows(t: Transaction, spec: Spec, yardstick: Yardstick, before: Instant, incidents: Sequence[Incident]) -> list[HealthyWindow]:
+def healthy_windows(
+    yardstick: Yardstick, past: Mapping[ProfileKey, Profile], before: Instant, incidents: Sequence[Incident]
+) -> list[HealthyWindow]:
     """Return the windows that a trailing reference may be made of, oldest first: all but what an incident spoiled."""
-    span = Window.trailing(before, LOOK_BACK)
-    held = answered(t, spec, yardstick, span)
-    windows: dict[Window, dict[SegmentKey, Profile]] = {}
-    for window in sorted({key.window for key in held}):
-        profiles = by_segment({key: profile for key, profile in held.items() if key.window == window})
-        windows[window] = {segment: profile for segment, profile in profiles.items() if not spoiled(segment, window, incidents)}
-    known = [healthy for healthy in yardstick.reference.windows if span.covers(healthy.window)]
-    return [*known, *(HealthyWindow(window, profiles) for window, profiles in windows.items())]
+    by_window: dict[Window, dict[ProfileKey, Profile]] = {}
+    for key, profile in past.items():
+        if key.window.end <= before:
+            by_window.setdefault(key.window, {})[key] = profile
+    healthy = list(yardstick.reference.windows)
+    for window, held in sorted(by_window.items()):
+        profiles = by_segment(held)
+        fit = {segment: p for segment, p in profiles.items() if not spoiled(segment, window, incidents)}
+        healthy.append(HealthyWindow(window, fit))
+    return healthy
 
 
 def spoiled(segment: SegmentKey, window: Window, incidents: Sequence[Incident]) -> bool:
@@ -97,24 +111,31 @@ def spoiled(segment: SegmentKey, window: Window, incidents: Sequence[Incident]) 
     )
 
 
-def _window_verdicts(t: Transaction, spec: Spec, yardstick: Yardstick, window: Window, now: Instant) -> list[Verdict]:
+def _reach(spec: Spec, window: Window, now: Instant, incidents: Sequence[Incident]) -> Window:
+    """How much of the past is needed: four weeks, every objective's window, and more where a fault spoiled some."""
+    recent = Window.trailing(window.start, TRAILING)
+    lately = any(incident.kind == "data_fault" and incident.covers(recent) for incident in incidents)
+    back = window.start - (LOOK_BACK if lately else TRAILING)
+    return Window(min([back, *(now - objective.window for objective in spec.objectives)]), now)
+
+
+def _judge_window(
+    spec: Spec,
+    yardstick: Yardstick,
+    window: Window,
+    past: Mapping[ProfileKey, Profile],
+    incidents: Sequence[Incident],
+) -> list[Verdict]:
     reference, scale = yardstick.reference, yardstick.reference.scale
-    held = answered(t, spec, yardstick, window)
-    current = {s: p for s, p in by_segment(held).items() if s in reference.profiles}
-    incidents = [machine.body for machine in Book(t, spec.model, now).machines("incident")]
-    healthy = healthy_windows(t, spec, yardstick, window.start, incidents)
+    held = within(past, window)
+    current = {segment: profile for segment, profile in by_segment(held).items() if segment in reference.profiles}
+    healthy = healthy_windows(yardstick, past, window.start, incidents)
     unfit = frozenset(segment for segment in current if spoiled(segment, window, incidents))
-    sides = {
-        "trailing": {
-            segment: before
-            for segment in current
-            if (before := trailing(reference, healthy, window.start, segment)) is not None
-        },
-        "other_segments": {
-            segment: beside
-            for segment in current
-            if segment != EVERYTHING and (beside := others(current, scale, segment, unfit)).rows >= ROWS_MIN
-        },
+    before = {segment: trailing(reference, healthy, window.start, segment) for segment in current}
+    beside = {segment: others(current, scale, segment, unfit) for segment in current if segment != EVERYTHING}
+    sides: dict[ReferenceKind, BySegment] = {
+        "trailing": {segment: profile for segment, profile in before.items() if profile},
+        "other_segments": {segment: profile for segment, profile in beside.items() if profile.rows >= ROWS_MIN},
     }
     verdicts = judge_window(window, current, sides, yardstick.columns, yardstick.limits)
     verdicts += judge_quality(yardstick.columns, reference.profiles, current, yardstick.shares, yardstick.alpha, window)
@@ -126,18 +147,12 @@ def _window_verdicts(t: Transaction, spec: Spec, yardstick: Yardstick, window: W
     return verdicts
 
 
-def _objective_verdicts(t: Transaction, spec: Spec, yardstick: Yardstick, now: Instant) -> list[Verdict]:
-    verdicts = []
-    for objective in spec.objectives:
-        window = Window.trailing(now, objective.window)
-        held = {key: profile for key, profile in answered(t, spec, yardstick, window).items() if not key.segment}
-        covered: Duration = sum(stored.width for stored in _whole_days({key.window for key in held}))
-        profile = Profile.merge(yardstick.reference.scale, held.values())
-        verdicts.append(judge_objective(objective, profile, window, covered))
-    return verdicts
-
-
-def _whole_days(windows: set[Window]) -> set[Window]:
-    """The days that windows touch: a night without flights is no gap."""
-    return {Window.around(window.start, max(window.width, DAY)) for window in windows}
-
+def _judge_objective(
+    yardstick: Yardstick, objective: Objective, past: Mapping[ProfileKey, Profile], now: Instant
+) -> Verdict:
+    window = Window.trailing(now, objective.window)
+    held = {key: profile for key, profile in within(past, window).items() if not key.segment}
+    # A night without predictions is no gap: what counts as covered is the days that windows touch.
+    days = {Window.around(key.window.start, max(key.window.width, DAY)) for key in held}
+    profile = Profile.merge(yardstick.reference.scale, held.values())
+    return judge_objective(objective, profile, window, sum(day.width for day in days))

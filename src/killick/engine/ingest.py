@@ -45,8 +45,16 @@ PREDICTIONS, SHADOWS, OUTCOMES = "predictions", "shadows", "outcomes"
 FINE_FOR: Duration = 8 * DAY
 
 
-def ingest_predictions(
-    world: World, spec: Spec, scale: Scale, predictions: pl.DataFrame, *, kind: str, producer: str, sequence: int, now: Instant
+def ingest_predictions(  # noqa: PLR0913 - a delivery has a kind, a producer and a sequence
+    world: World,
+    spec: Spec,
+    scale: Scale,
+    predictions: pl.DataFrame,
+    *,
+    kind: str,
+    producer: str,
+    sequence: int,
+    now: Instant,
 ) -> int:
     """Write and profile a batch of predictions that have score, version and role.
 
@@ -83,7 +91,9 @@ def ingest_outcomes(
     if outcomes.is_empty() or _known(world, spec.model, OUTCOMES, producer, sequence):
         return 0
     batch_id = derive_id("batch", spec.model, OUTCOMES, producer, sequence)
-    path = world.archive.write(spec.model, OUTCOMES, batch_id, outcomes.with_columns(pl.col(KNOWN_AT).alias(EVENT_TIME)))
+    path = world.archive.write(
+        spec.model, OUTCOMES, batch_id, outcomes.with_columns(pl.col(KNOWN_AT).alias(EVENT_TIME))
+    )
     times = outcomes[KNOWN_AT]
     window = Window(int(times.min()), int(times.max()) + 1)  # type: ignore[arg-type]
     batch = Batch(batch_id, spec.model, OUTCOMES, producer, sequence, path, outcomes.height, window, now)
@@ -126,7 +136,11 @@ def labelled_between(world: World, model: str, window: Window, known_by: Instant
     """
     with world.control.transaction() as t:
         batches = t.batches(model, PREDICTIONS, window)
-        outcomes = [batch for batch in t.batches(model, OUTCOMES) if batch.window.start < known_by and batch.window.end > window.start]
+        outcomes = [
+            batch
+            for batch in t.batches(model, OUTCOMES)
+            if batch.window.start < known_by and batch.window.end > window.start
+        ]
     if not batches or not outcomes:
         return _NOTHING
     rows = pl.concat([world.archive.read(batch.path) for batch in batches], how="diagonal")
@@ -134,7 +148,9 @@ def labelled_between(world: World, model: str, window: Window, known_by: Instant
     known = pl.concat([world.archive.read(batch.path, [PREDICTION_ID, LABEL, KNOWN_AT]) for batch in outcomes])
     known = known.filter(pl.col(KNOWN_AT) < known_by).sort(KNOWN_AT, maintain_order=True)
     labels = known.unique(PREDICTION_ID, keep="last", maintain_order=True).select(PREDICTION_ID, LABEL)
-    return rows.unique(PREDICTION_ID, keep="first", maintain_order=True).join(labels, on=PREDICTION_ID, maintain_order="left")
+    return rows.unique(PREDICTION_ID, keep="first", maintain_order=True).join(
+        labels, on=PREDICTION_ID, maintain_order="left"
+    )
 
 
 def known_in(world: World, model: str, window: Window) -> pl.DataFrame:
@@ -148,7 +164,9 @@ def known_in(world: World, model: str, window: Window) -> pl.DataFrame:
         return join(world, t, model, known)
 
 
-def add_profiles(t: Transaction, spec: Spec, scale: Scale, profiles: Mapping[ProfileKey, Profile], now: Instant) -> None:
+def add_profiles(
+    t: Transaction, spec: Spec, scale: Scale, profiles: Mapping[ProfileKey, Profile], now: Instant
+) -> None:
     """Merge profiles into what is stored. Windows older than `FINE_FOR` are whole days, finer ones are not any more."""
     if not profiles:
         return

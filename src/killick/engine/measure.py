@@ -40,7 +40,11 @@ def learn_scale(arranged: pl.DataFrame, spec: Spec) -> Scale:
     Raises:
         DataError: there are no rows, or no column that can be measured.
     """
-    kinds = {name: kind for name, kind in column_kinds(arranged, features(arranged.columns), spec.features.override).items() if kind}
+    kinds = {
+        name: kind
+        for name, kind in column_kinds(arranged, features(arranged.columns), spec.features.override).items()
+        if kind
+    }
     if not arranged.height or not (kinds or SCORE in arranged.columns):
         problem = "holds no rows" if not arranged.height else "holds no column that can be measured"
         raise DataError(Mistake("reference", problem, hint="give the rows that the model was trained on"))
@@ -69,7 +73,9 @@ def profile_table(scale: Scale, arranged: pl.DataFrame, spec: Spec) -> dict[Segm
     found: dict[SegmentKey, Profile] = {}
     for by in ((), *spec.segments):
         grouping = group_by(arranged, by)
-        found |= dict(zip(grouping.segments, _both(scale, arranged, grouping.codes, len(grouping.segments)), strict=True))
+        found |= dict(
+            zip(grouping.segments, _both(scale, arranged, grouping.codes, len(grouping.segments)), strict=True)
+        )
     return found
 
 
@@ -93,7 +99,8 @@ def profile_windows(scale: Scale, arranged: pl.DataFrame, spec: Spec, width: Dur
             if profile.rows:
                 profiles[at // number][grouping.segments[at % number]] = profile
     return tuple(
-        HealthyWindow(Window(int(start), int(start) + width), held) for start, held in zip(starts, profiles, strict=True)
+        HealthyWindow(Window(int(start), int(start) + width), held)
+        for start, held in zip(starts, profiles, strict=True)
     )
 
 
@@ -109,12 +116,12 @@ def profile_batch(scale: Scale, arranged: pl.DataFrame, spec: Spec, width: Durat
     return _by_key(arranged, spec, width, lambda codes, number: profile_rows(scale, arranged, codes, number))
 
 
-def profile_labels(scale: Scale, labelled: pl.DataFrame, spec: Spec, width: Duration = DAY) -> dict[ProfileKey, Profile]:
+def profile_labels(
+    scale: Scale, labelled: pl.DataFrame, spec: Spec, width: Duration = DAY
+) -> dict[ProfileKey, Profile]:
     """Profile what labels say of predictions, by version, role, segment and window: to be added to `profile_batch`."""
     scores, labels = _scores_and_labels(labelled)
-    return _by_key(
-        labelled, spec, width, lambda codes, number: profile_outcomes(scale, scores, labels, codes, number)
-    )
+    return _by_key(labelled, spec, width, lambda codes, number: profile_outcomes(scale, scores, labels, codes, number))
 
 
 def whole(profiles: BySegment, scale: Scale) -> Profile:

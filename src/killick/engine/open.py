@@ -1,4 +1,4 @@
-"""Open a model: its reference is learned, its versions are registered, the first plan is applied. Doing so again changes nothing."""
+"""Open a model: learn its reference, register its versions, apply the first plan. Opening again changes nothing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def stored_reference(world: World, spec: Spec) -> Reference | None:
 def arranged_reference(world: World, spec: Spec) -> pl.DataFrame:
     """Read and arrange the reference that the spec names."""
     if spec.reference is None:
-        raise CallError(Mistake("reference.data", "is not in the spec, and is needed here", hint="name the training rows"))
+        raise CallError(
+            Mistake("reference.data", "is not in the spec, and is needed here", hint="name the training rows")
+        )
     return arrange(world.tables.read(spec.reference), spec, name=spec.reference)
 
 
@@ -67,7 +69,7 @@ def reference_rows(world: World, spec: Spec, window: Window, before: Instant) ->
 
 
 def register_versions(world: World, spec: Spec, now: Instant, trained_until: Instant | None) -> None:
-    """Register the spec's versions, trained on the reference, and point `live` and `fallback` where nothing points yet."""
+    """Register the spec's versions, and point `live` and `fallback` where nothing points yet."""
     with world.control.transaction() as t:
         book = Book(t, spec.model, now)
         if t.get("spec", spec.model, "fingerprint") is None:
@@ -84,7 +86,9 @@ def register_versions(world: World, spec: Spec, now: Instant, trained_until: Ins
                 trained_until=trained_until,
             )
             book.register(version, "named by the spec")
-        live = next((source.name for source in sources if source.role == "live"), sources[0].name if sources else RECORDED)
+        live = next(
+            (source.name for source in sources if source.role == "live"), sources[0].name if sources else RECORDED
+        )
         fallback = next((source.name for source in sources if source.role == "fallback"), None)
         if book.alias("live").version is None:
             book.point("live", live, "named by the spec")

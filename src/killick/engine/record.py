@@ -138,7 +138,7 @@ class Book:
         return Machine(moved.kind, moved.id, moved.state, moved.since, moved.body, revision)
 
     def update(self, machine: Machine[Body], body: Body) -> Machine[Body]:
-        """Store what is now known of a machine whose state does not change. Evidence grows so; the ledger need not tell."""
+        """Store what is now known of a machine whose state does not change: evidence that grows is no move."""
         grown = Machine(machine.kind, machine.id, machine.state, machine.since, body, machine.revision)
         self._put(grown)
         return Machine(grown.kind, grown.id, grown.state, grown.since, body, machine.revision + 1)
@@ -169,7 +169,9 @@ class Book:
     def versions(self) -> list[Version]:
         """Return all versions, in order of registration."""
         documents = self.transaction.documents("version", self.model)
-        return sorted((msgspec.json.decode(d.body, type=Version) for d in documents), key=lambda v: (v.registered_at, v.name))
+        return sorted(
+            (msgspec.json.decode(d.body, type=Version) for d in documents), key=lambda v: (v.registered_at, v.name)
+        )
 
     def alias(self, name: str) -> Alias:
         """Return an alias with its history; one that was never set is empty."""
@@ -195,4 +197,6 @@ class Book:
 
 def _machine(kind: str, key: str, body: bytes, revision: int) -> Machine[Any]:
     stored = msgspec.json.decode(body, type=_Stored)
-    return Machine(kind, key, stored.state, stored.since, msgspec.json.decode(stored.body, type=AUTOMATA[kind][1]), revision)
+    return Machine(
+        kind, key, stored.state, stored.since, msgspec.json.decode(stored.body, type=AUTOMATA[kind][1]), revision
+    )

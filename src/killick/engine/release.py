@@ -8,11 +8,11 @@ import msgspec
 import polars as pl
 
 from killick.alerting.incidents import Incident
-from killick.checks.performance import LABELS_MIN
+from killick.checks.performance import CHECK, LABELS_MIN
 from killick.clock import DAY, Window, format_duration
+from killick.engine.compare import compare_versions
 from killick.engine.ingest import known_in, labelled_between
 from killick.engine.record import Book, Machine
-from killick.engine.compare import compare_versions
 from killick.identity import derive_id
 from killick.rollout.judge import Evidence, Stratum
 from killick.rollout.states import Rollout
@@ -30,6 +30,8 @@ VERIFY_FOR = 28 * DAY
 ALPHA_VERIFY = 0.05
 # What error rate to assume before live has any labels: the margin must be fixed before the comparison begins.
 BASE_RATE = 0.25
+# How many windows of live's error rate the margin is set against.
+RECENT = 28
 
 
 def begin_rollout(book: Book, spec: Spec, version: str, reason: str, base_rate: float) -> Machine[Rollout]:
@@ -55,6 +57,17 @@ def begin_rollout(book: Book, spec: Spec, version: str, reason: str, base_rate: 
         return machine
     share = spec.rollout.steps[0]
     return book.move(machine, "begin", reason=f"{version} begins with {share:.0%} of entities".replace("%", " %"))
+
+
+def base_rate_of(book: Book, spec: Spec) -> float:
+    """Return the error rate that live has had lately: what a canary's margin is set against before it begins."""
+    known = [
+        v
+        for v in book.transaction.verdicts(spec.model, check=CHECK)
+        if v.metric == "error_rate" and not v.segment and not v.version
+    ]
+    rates = [v.value for v in known[-RECENT:] if v.value is not None]
+    return sum(rates) / len(rates) if rates else BASE_RATE
 
 
 def watch_rollouts(world: World, spec: Spec, now: Instant) -> None:
@@ -108,11 +121,19 @@ def _decide(book: Book, spec: Spec, machine: Machine[Rollout], grown: Rollout, e
     elif now >= grown.began_at + spec.rollout.patience:
         body = msgspec.structs.replace(grown, ended_at=now)
         waited = format_duration(spec.rollout.patience)
-        book.move(machine, "expire", body, reason=f"neither harm nor safety was shown in {waited}: {evidence.words}", answer=answer)
+        book.move(
+            machine,
+            "expire",
+            body,
+            reason=f"neither harm nor safety was shown in {waited}: {evidence.words}",
+            answer=answer,
+        )
     elif held and not last_step:
         body = msgspec.structs.replace(grown, step=grown.step + 1, step_at=now)
         share = spec.rollout.steps[body.step]
-        book.move(machine, "advance", body, reason=f"on to {share:.0%}: {evidence.words}".replace("%", " %"), answer=answer)
+        book.move(
+            machine, "advance", body, reason=f"on to {share:.0%}: {evidence.words}".replace("%", " %"), answer=answer
+        )
     else:
         book.update(machine, grown)
 
@@ -138,10 +159,12 @@ def _stop(book: Book, machine: Machine[Rollout], grown: Rollout, evidence: Evide
 
 
 def strata(labelled: pl.DataFrame, rollout: Rollout, spec: Spec) -> list[Stratum]:
-    """Return the 2 x 2 tables of newly labelled predictions, by the spec's first grouping, made since the rollout began."""
+    """Return the 2 x 2 tables of newly labelled predictions since the rollout began, by the spec's first grouping."""
     arms = {rollout.version: "canary", rollout.against: "live"}
     rows = labelled.filter(
-        (pl.col(EVENT_TIME) >= rollout.began_at) & pl.col(ROLE).is_in(["canary", "live"]) & pl.col(VERSION).is_in(list(arms))
+        (pl.col(EVENT_TIME) >= rollout.began_at)
+        & pl.col(ROLE).is_in(["canary", "live"])
+        & pl.col(VERSION).is_in(list(arms))
     )
     if rows.is_empty():
         return []
@@ -165,7 +188,9 @@ def touched(world: World, spec: Spec, rollout: Rollout, now: Instant) -> int:
         batches = t.batches(spec.model, "predictions", Window(rollout.began_at, now))
     frames = [world.archive.read(batch.path, [VERSION, ROLE, EVENT_TIME]) for batch in batches]
     return sum(
-        frame.filter((pl.col(VERSION) == rollout.version) & (pl.col(ROLE) == "canary") & (pl.col(EVENT_TIME) >= rollout.began_at)).height
+        frame.filter(
+            (pl.col(VERSION) == rollout.version) & (pl.col(ROLE) == "canary") & (pl.col(EVENT_TIME) >= rollout.began_at)
+        ).height
         for frame in frames
     )
 

@@ -4,8 +4,8 @@ Time goes by in the spec's windows. In each, predictions come in and are answere
 became known in it (outcomes, changes) comes in; then the window is judged, and answered for. Nothing reads later rows.
 What happens at the end of a window is in force from the next one on.
 
-Every step is idempotent and the window is marked when all of them are done, so a replay that was killed anywhere goes on
-where it stopped and ends in the same state.
+Every step is idempotent and the window is marked when all of them are done, so a replay that was killed anywhere goes
+on where it stopped and ends in the same state.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
-from killick.clock import Window, align
+from killick.clock import Window, align, parse_instant
 from killick.engine.evaluate import evaluate, make_yardstick
 from killick.engine.ingest import PREDICTIONS, SHADOWS, ingest_outcomes, ingest_predictions, merge_old_windows
 from killick.engine.open import open_model
 from killick.engine.record import Book
-from killick.engine.release import begin_rollout, finish_canary_incidents, watch_rollouts
+from killick.engine.release import base_rate_of, begin_rollout, finish_canary_incidents, watch_rollouts
 from killick.engine.respond import respond
-from killick.engine.retrain import base_rate_of, request_retraining
+from killick.engine.retrain import request_retraining
 from killick.engine.run import run_due
 from killick.engine.serve import RECORDED, serve
 from killick.errors import CallError, DataError, Mistake, did_you_mean
@@ -78,8 +78,6 @@ def read_changes(text: str, name: str) -> tuple[Change, ...]:
     Raises:
         DataError: lines that are no changes; all of them are named.
     """
-    from killick.clock import parse_instant  # noqa: PLC0415
-
     changes, mistakes = [], []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
@@ -103,8 +101,7 @@ def replay(world: World, spec: Spec, history: History) -> Iterator[Lived]:
     yardstick = make_yardstick(open_model(world, spec, start), spec)
     _check_changes(spec, history)
     done = _progress(world, spec)
-    last = _last_instant(history)
-    for window in Window(start, last).tumbling(spec.evaluate_every):
+    for window in Window(start, history.window.end).tumbling(spec.evaluate_every):
         if window.end > done:
             yield live_through(world, spec, yardstick, history, window)
 
@@ -160,7 +157,9 @@ def record_change(world: World, spec: Spec, change: Change, now: Instant) -> Non
         book = Book(t, spec.model, now, actor=change.name if change.kind == "retrain" else "killick")
         book.note("record change", key, change.note or f"{change.kind} {change.name}", change=change)
         if change.kind == "release" and change.version:
-            begin_rollout(book, spec, change.version, change.note or f"{change.version} was released", base_rate_of(book, spec))
+            begin_rollout(
+                book, spec, change.version, change.note or f"{change.version} was released", base_rate_of(book, spec)
+            )
         elif change.kind == "retrain":
             request_retraining(book, spec, change.note or f"{change.name} asked for it", mode="act")
 
@@ -176,7 +175,12 @@ def _check_changes(spec: Spec, history: History) -> None:
     unknown = [c for c in history.changes if c.kind == "release" and c.version not in names]
     if unknown:
         mistakes = [
-            Mistake(spec.changes or "changes", "releases a version that the spec does not name", value=c.version, hint=did_you_mean(str(c.version), names))
+            Mistake(
+                spec.changes or "changes",
+                "releases a version that the spec does not name",
+                value=c.version,
+                hint=did_you_mean(str(c.version), names),
+            )
             for c in unknown
         ]
         raise DataError(*mistakes)
@@ -186,8 +190,3 @@ def _progress(world: World, spec: Spec) -> Instant:
     with world.control.transaction() as t:
         stored = t.get("progress", spec.model, PRODUCER)
     return msgspec.json.decode(stored.body, type=Progress).until if stored else 0
-
-
-def _last_instant(history: History) -> Instant:
-    """Whole windows go on until the last prediction; outcomes after it are nobody's to see."""
-    return history.window.end

@@ -1,7 +1,7 @@
 """Respond: verdicts become incidents, incidents are diagnosed, playbooks are run.
 
-This file is the whole answer to "what may this system do by itself?". It decides nothing: what a verdict is worth stands in
-`alerting`, why it happened in `diagnosis`, what may be done in `recovery`, and each move in a state table.
+This file is the whole answer to "what may this system do by itself?". It decides nothing: what a verdict is worth
+stands in `alerting`, why it happened in `diagnosis`, what may be done in `recovery`, and each move in a state table.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def run_playbooks(book: Book, spec: Spec) -> None:
             continue
         for action in playbook.do:
             if action in ("fallback", "rollback") and incident.body.kind != "canary_harm":
-                _plan_recovery(book, spec, incident, action, playbook.mode)
+                _plan_recovery(book, incident, action, playbook.mode)
             elif action == "retrain":
                 request_retraining(book, spec, incident.body.title, mode=playbook.mode, incident=incident.id)
 
@@ -173,7 +173,9 @@ def _look(world: World, spec: Spec, recovery: Machine[Recovery], now: Instant) -
 def _take(book: Book, recovery: Machine[Recovery], event: str | None, reason: str, gain: Gain) -> None:
     """Store what a look found; act on it where it says so."""
     seen = {"words": reason, **gain.as_evidence()}
-    body = msgspec.structs.replace(recovery.body, judged_until=book.now, evidence=recovery.body.evidence | {recovery.state: seen})
+    body = msgspec.structs.replace(
+        recovery.body, judged_until=book.now, evidence=recovery.body.evidence | {recovery.state: seen}
+    )
     if event is None:
         book.update(recovery, body)
         return
@@ -185,7 +187,7 @@ def _take(book: Book, recovery: Machine[Recovery], event: str | None, reason: st
     book.move(recovery, event, body, reason=reason, **seen)
 
 
-def _plan_recovery(book: Book, spec: Spec, incident: Machine[Incident], action: str, mode: str) -> None:
+def _plan_recovery(book: Book, incident: Machine[Incident], action: str, mode: str) -> None:
     alias = book.alias("fallback").version if action == "fallback" else book.alias("live").previous
     if alias is None:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,8 +12,9 @@ from killick.checks.performance import LABELS_MIN
 from killick.clock import Window
 from killick.engine.compare import compare_versions
 from killick.engine.ingest import labelled_between
+from killick.engine.open import reference_rows
 from killick.engine.record import KILLICK, Book, Machine
-from killick.engine.release import begin_rollout
+from killick.engine.release import base_rate_of, begin_rollout
 from killick.errors import KillickError
 from killick.identity import derive_id
 from killick.ports.trainer import TrainRequest
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
 SEED = 0
 
 
-def request_retraining(book: Book, spec: Spec, reason: str, *, mode: str, incident: str | None = None) -> Machine[Retraining] | None:
+def request_retraining(
+    book: Book, spec: Spec, reason: str, *, mode: str, incident: str | None = None
+) -> Machine[Retraining] | None:
     """Begin a retraining job, unless something speaks against it."""
     if spec.retraining is None:
         return None
@@ -67,17 +71,47 @@ def request_retraining(book: Book, spec: Spec, reason: str, *, mode: str, incide
     return book.move(job, event, reason=f"the playbook says {mode}")
 
 
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A command that a job posted, about to be performed."""
+
+    world: World
+    spec: Spec
+    job: Machine[Retraining]
+    key: str
+    now: Instant
+
+    @property
+    def policy(self) -> RetrainingPolicy:
+        """How the operator wants it done."""
+        if self.spec.retraining is None:
+            message = f"{self.spec.model} has a retraining job, but its spec has no retraining any more"
+            raise KillickError(message)
+        return self.spec.retraining
+
+    def finish(self, event: str, body: Retraining, reason: str, version: Version | None = None) -> None:
+        """Store the result and mark the command done, in one transaction; a job that was stopped stays so."""
+        with self.world.control.transaction() as t:
+            book = Book(t, self.spec.model, self.now)
+            fresh = book.machine("retraining", self.job.id)
+            if fresh and fresh.allows(event):
+                if version:
+                    book.register(version, reason)
+                book.move(fresh, event, body, reason=reason, **body.evidence)
+            t.finish(self.key, self.now)
+
+
 def train(world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant) -> None:
     """Train a trial without the newest rows: what the gate judges."""
-    window = rows_for(_policy(spec), job.body.requested_at).training
-    _train(world, spec, job, key, now, window=window, name=trial_of(job.body), event="trained")
+    errand = Errand(world, spec, job, key, now)
+    _train(errand, rows_for(errand.policy, job.body.requested_at).training, trial_of(job.body), "trained")
 
 
 def refit(world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant) -> None:
     """Train the challenger by the same command on all rows, the newest included: what goes out."""
-    rows = rows_for(_policy(spec), job.body.requested_at)
-    window = Window(rows.training.start, rows.holdout.end)
-    _train(world, spec, job, key, now, window=window, name=job.body.challenger, event="refitted")
+    errand = Errand(world, spec, job, key, now)
+    rows = rows_for(errand.policy, job.body.requested_at)
+    _train(errand, Window(rows.training.start, rows.holdout.end), job.body.challenger, "refitted")
 
 
 def trial_of(body: Retraining) -> str:
@@ -85,45 +119,46 @@ def trial_of(body: Retraining) -> str:
     return f"{body.challenger}-trial"
 
 
-def _train(
-    world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant, *, window: Window, name: str, event: str
-) -> None:
+def _train(errand: Errand, window: Window, name: str, event: str) -> None:
     """Run the operator's command, and register what it made."""
-    policy = _policy(spec)
-    rows = training_rows(world, spec, window)
+    spec, job, policy = errand.spec, errand.job, errand.policy
+    rows = training_rows(errand.world, spec, window)
     label = spec.schema.label.column if spec.schema.label else LABEL
     request = TrainRequest(model=spec.model, version=name, label=label, features=features(rows.columns), seed=SEED)
     grown = msgspec.structs.replace(job.body, rows=rows.height)
     try:
-        manifest = world.trainer.train(policy.run, request, rows.rename({LABEL: label}), key=key, timeout=policy.timeout)
+        manifest = errand.world.trainer.train(
+            policy.run, request, rows.rename({LABEL: label}), key=errand.key, timeout=policy.timeout
+        )
     except KillickError as error:
-        _finish(world, spec, job, key, now, "failed", msgspec.structs.replace(grown, ended_at=now), str(error))
+        errand.finish("failed", msgspec.structs.replace(grown, ended_at=errand.now), str(error))
         return
     version = Version(
         model=spec.model,
         name=name,
         loader=manifest.loader,
         artifact=manifest.artifact,
-        registered_at=now,
+        registered_at=errand.now,
         trained_until=window.end,
         metrics=manifest.metrics,
         lineage=manifest.lineage | {"job": job.id, "why": job.body.reason},
     )
-    _finish(world, spec, job, key, now, event, grown, f"{name} was trained on {rows.height} rows", version=version)
+    errand.finish(event, grown, f"{name} was trained on {rows.height} rows", version)
 
 
 def judge_challenger(world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant) -> None:
     """The gate: is the challenger surely better than live on rows that neither was trained on?"""
-    policy, body = _policy(spec), job.body
-    holdout = rows_for(policy, body.requested_at).holdout
-    rows = without_spoiled(labelled_between(world, spec.model, holdout, body.requested_at), spec, spoiled_by(world, spec, now))
+    errand, body = Errand(world, spec, job, key, now), job.body
+    holdout = rows_for(errand.policy, body.requested_at).holdout
+    labelled = labelled_between(world, spec.model, holdout, body.requested_at)
+    rows = without_spoiled(labelled, spec, spoiled_by(world, spec, now))
     with world.control.transaction() as t:
         live = Book(t, spec.model, now).alias("live").version or ""
     gain = compare_versions(world, spec, rows, better=trial_of(body), than=live, now=now)
-    accepted = gain.rows >= LABELS_MIN and gain.surely_better(policy.gate.alpha)
+    accepted = gain.rows >= LABELS_MIN and gain.surely_better(errand.policy.gate.alpha)
     grown = msgspec.structs.replace(body, evidence={"gain": gain.as_evidence()}, ended_at=None if accepted else now)
     said = f"{'surely better' if accepted else 'not shown to be better'}: {gain.words}"
-    _finish(world, spec, job, key, now, "accept" if accepted else "refuse", grown, said)
+    errand.finish("accept" if accepted else "refuse", grown, said)
 
 
 def start_rollout(world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant) -> None:
@@ -133,26 +168,18 @@ def start_rollout(world: World, spec: Spec, job: Machine[Retraining], key: str, 
         fresh = book.machine("retraining", job.id)
         if fresh and fresh.allows("released"):
             begin_rollout(book, spec, job.body.challenger, f"passed the gate of {job.id}", base_rate_of(book, spec))
-            book.move(fresh, "released", msgspec.structs.replace(fresh.body, ended_at=now), reason="its rollout has begun")
+            book.move(
+                fresh, "released", msgspec.structs.replace(fresh.body, ended_at=now), reason="its rollout has begun"
+            )
         t.finish(key, now)
 
 
-def base_rate_of(book: Book, spec: Spec) -> float:
-    """Return the error rate that live has had lately: what a canary's margin is set against before it begins."""
-    from killick.checks.performance import CHECK  # noqa: PLC0415
-
-    known = [v for v in book.transaction.verdicts(spec.model, check=CHECK) if v.metric == "error_rate" and not v.segment and not v.version]
-    rates = [v.value for v in known[-28:] if v.value is not None]
-    return sum(rates) / len(rates) if rates else 0.25
-
-
 def training_rows(world: World, spec: Spec, window: Window) -> pl.DataFrame:
-    """Return labelled rows of a window: from telemetry, and before it began, from the reference that has event times."""
-    from killick.engine.open import reference_rows  # noqa: PLC0415
-
+    """Return the labelled rows of a window: from telemetry, and those from before it from the reference."""
     logged = labelled_between(world, spec.model, window, known_by=window.end)
     logged = without_spoiled(logged, spec, spoiled_by(world, spec, window.end))
-    earlier = reference_rows(world, spec, window, before=logged[EVENT_TIME].min() if logged.height else window.end)
+    began = int(logged[EVENT_TIME].min()) if logged.height else window.end  # type: ignore[arg-type]
+    earlier = reference_rows(world, spec, window, before=began)
     shared = [column for column in earlier.columns if column in logged.columns] if logged.height else earlier.columns
     keep = [column for column in shared if column not in PARTS or column in (EVENT_TIME, LABEL)]
     frames = [frame.select(keep) for frame in (earlier, logged) if frame.height]
@@ -162,42 +189,19 @@ def training_rows(world: World, spec: Spec, window: Window) -> pl.DataFrame:
 def spoiled_by(world: World, spec: Spec, now: Instant) -> list[Incident]:
     """Return the data faults that were known by now."""
     with world.control.transaction() as t:
-        return [machine.body for machine in Book(t, spec.model, now).machines("incident") if machine.body.kind == "data_fault"]
+        return [
+            machine.body
+            for machine in Book(t, spec.model, now).machines("incident")
+            if machine.body.kind == "data_fault"
+        ]
 
 
 def without_spoiled(rows: pl.DataFrame, spec: Spec, faults: Sequence[Incident]) -> pl.DataFrame:
     """Leave out the rows that a data fault spoiled."""
     for fault in faults:
         began, ended = fault.spoiled.start, fault.spoiled.end
-        spoiled = where(rows.filter(pl.col(EVENT_TIME).is_between(began, ended, closed="left")), fault.segment, spec.segments)
-        rows = rows.join(spoiled.select(PREDICTION_ID), on=PREDICTION_ID, how="anti", maintain_order="left") if rows.height else rows
+        during = rows.filter(pl.col(EVENT_TIME).is_between(began, ended, closed="left"))
+        spoiled = where(during, fault.segment, spec.segments)
+        if spoiled.height:
+            rows = rows.join(spoiled.select(PREDICTION_ID), on=PREDICTION_ID, how="anti", maintain_order="left")
     return rows
-
-
-def _policy(spec: Spec) -> RetrainingPolicy:
-    if spec.retraining is None:
-        message = f"{spec.model} has a retraining job, but its spec has no retraining any more"
-        raise KillickError(message)
-    return spec.retraining
-
-
-def _finish(
-    world: World,
-    spec: Spec,
-    job: Machine[Retraining],
-    key: str,
-    now: Instant,
-    event: str,
-    body: Retraining,
-    reason: str,
-    version: Version | None = None,
-) -> None:
-    """Store a command's result and mark it done, in one transaction; a job that was stopped meanwhile keeps its state."""
-    with world.control.transaction() as t:
-        book = Book(t, spec.model, now)
-        fresh = book.machine("retraining", job.id)
-        if fresh and fresh.allows(event):
-            if version:
-                book.register(version, reason)
-            book.move(fresh, event, body, reason=reason, **body.evidence)
-        t.finish(key, now)

@@ -1,7 +1,7 @@
 """Run what is due: commands from the outbox, at least once each, under a key that makes a second time harmless.
 
-A command is performed outside of any transaction; its result and the mark that it is done are one transaction. A crash in
-between repeats the command, which must therefore find what it did before: a plan by its key, a manifest by its job.
+A command is performed outside of any transaction; its result and the mark that it is done are one transaction. A crash
+in between repeats the command, which must therefore find what it did before: a plan by its key, a manifest by its job.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -22,7 +22,9 @@ RECORDED = "recorded"
 _ASSIGNED = {VERSION: pl.String, ROLE: pl.String}
 
 
-def serve(world: World, plan: TrafficPlan, versions: dict[str, Version], batch: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def serve(
+    world: World, plan: TrafficPlan, versions: dict[str, Version], batch: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Score a batch as the plan says.
 
     Args:
@@ -43,7 +45,9 @@ def serve(world: World, plan: TrafficPlan, versions: dict[str, Version], batch: 
     answered = answered.with_columns(pl.Series(SCORE, scores))
     along = [
         batch.drop(SCORE, strict=False).with_columns(
-            pl.Series(SCORE, score(world, versions[name], batch)), pl.lit(name).alias(VERSION), pl.lit("shadow").alias(ROLE)
+            pl.Series(SCORE, score(world, versions[name], batch)),
+            pl.lit(name).alias(VERSION),
+            pl.lit("shadow").alias(ROLE),
         )
         for name in plan.shadow
     ]
@@ -54,7 +58,9 @@ def assign_rows(plan: TrafficPlan, batch: pl.DataFrame) -> pl.DataFrame:
     """Return each row's version and role under a plan. A row without an entity stands for itself."""
     if len(plan.routes) == 1 and len(plan.routes[0].shares) == 1:
         only = plan.routes[0].shares[0]
-        return pl.DataFrame({VERSION: [only.version] * batch.height, ROLE: [only.role] * batch.height}, schema=_ASSIGNED)
+        return pl.DataFrame(
+            {VERSION: [only.version] * batch.height, ROLE: [only.role] * batch.height}, schema=_ASSIGNED
+        )
     ids = batch[PREDICTION_ID]
     entities = (batch[ENTITY_ID].fill_null(ids) if ENTITY_ID in batch.columns else ids).to_list()
     asked = sorted({condition.column for route in plan.routes for condition in route.where})
@@ -74,9 +80,11 @@ def score(world: World, version: Version, rows: pl.DataFrame) -> Floats:
     """
     if rows.is_empty():
         return np.empty(0)
-    columns = {name: rows[name].to_numpy() for name in features(rows.columns)}
+    columns: dict[str, Any] = {name: rows[name].to_numpy() for name in features(rows.columns)}
     scores = np.asarray(world.models.load(version)(columns), dtype=np.float64)
     if scores.shape != (rows.height,):
         problem = f"gives scores of shape {scores.shape} for {rows.height} rows"
-        raise CallError(Mistake(f"versions.{version.name}.loader", problem, value=version.loader, hint="return one score a row"))
+        raise CallError(
+            Mistake(f"versions.{version.name}.loader", problem, value=version.loader, hint="return one score a row")
+        )
     return scores

@@ -1,7 +1,8 @@
 """Steer traffic: the plan that all running machines together want, and how it is applied.
 
-The wanted plan is a function of stored state, so whoever asks after a crash gets the same one. A plan's epoch is taken in
-the transaction that stores it; the actuator refuses an older one. Only then does the machine that asked learn `applied`.
+The wanted plan is a function of stored state, so whoever asks after a crash gets the same one. A plan's epoch is taken
+in the transaction that stores it; the actuator refuses an older one. Only then does the machine that asked learn
+`applied`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from killick.engine.record import Book
 from killick.recovery.states import IN_FORCE
 from killick.rollout.plan import Wanted, make_plan
 from killick.rollout.states import CANARY_STATES
-from killick_client.assignment import TrafficPlan
+from killick_client.assignment import TrafficPlan  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
     from killick.clock import Instant

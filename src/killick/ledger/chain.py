@@ -1,8 +1,8 @@
 """The hash chain: why nobody, not even its owner, can change or drop an entry without being found out.
 
-An entry's hash covers the one before it, so a changed entry breaks every later one, and an entry removed from the end is
-missed by whoever wrote the head's hash down (`ledger verify --head HASH`). There is one chain for a control store; its
-head is read and extended in the transaction that does what the entry tells.
+An entry's hash covers the one before it, so a changed entry breaks every later one, and an entry removed from the end
+is missed by whoever wrote the head's hash down (`ledger verify --head HASH`). There is one chain for a control store;
+its head is read and extended in the transaction that does what the entry tells.
 """
 
 from __future__ import annotations
@@ -42,13 +42,17 @@ def verify(entries: Iterable[Entry], head: str | None = None) -> int:
         if entry.sequence != sequence:
             raise Tampered(f"entry {sequence} is missing; entry {entry.sequence} stands in its place")
         if entry.previous != previous:
-            raise Tampered(f"entry {sequence} does not follow the one before it: {entry.previous[:12]} is not {previous[:12]}")
+            raise Tampered(
+                f"entry {sequence} does not follow the one before it: {entry.previous[:12]} is not {previous[:12]}"
+            )
         if _hash(sequence, entry.fact, previous) != entry.hash:
             raise Tampered(f"entry {sequence} ({entry.fact.action} {entry.fact.subject}) is not what was written")
         previous = entry.hash
         seen_head = seen_head or previous == head
     if not seen_head:
-        raise Tampered(f"the head {head!r} is not in the ledger: entries were cut off after {sequence}, or it is another's")
+        raise Tampered(
+            f"the head {head!r} is not in the ledger: entries were cut off after {sequence}, or it is another's"
+        )
     return sequence
 
 

@@ -11,7 +11,7 @@ GENESIS = "0" * 64
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """What an entry says. `actor` is `killick` or a person; `subject` is an id such as an incident's or a version's name."""
+    """What an entry says. `actor` is `killick` or a person; `subject` is an id or a name."""
 
     at: int
     model: str
@@ -23,7 +23,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact in its place in the chain. `hash` is SHA-256 over the canonical JSON of sequence, fact and previous hash."""
+    """A fact in its place in the chain. `hash` is SHA-256 of the canonical JSON of sequence, fact and previous hash."""
 
     sequence: int
     fact: Fact

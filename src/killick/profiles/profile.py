@@ -40,9 +40,10 @@ class Profile:
     @classmethod
     def merge(cls, scale: Scale, profiles: Iterable[Profile]) -> Profile:
         """Return the sum of profiles, `empty` when there is none."""
-        parts = [profile for profile in profiles if cls.empty(scale)._same_scale(profile)]
+        zero = cls.empty(scale)
+        parts = [profile for profile in profiles if zero._same_scale(profile)]
         if not parts:
-            return cls.empty(scale)
+            return zero
         return cls(scale, np.sum([part.counts for part in parts], axis=0), np.sum([part.sums for part in parts], axis=0))
 
     @property

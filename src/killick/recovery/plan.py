@@ -1,8 +1,9 @@
 """What to do about an incident: playbook and world in, one decision with its reason out.
 
 What changes what is live is done only when the version that would serve instead is shown to be no worse on current
-traffic, by the loss of the objective (DESIGN D9). That is asked after every window, so the comparison is one that may be
-looked at as often as one likes: the fallback is put in wrongly for at most one incident in twenty, however long it lasts.
+traffic, by the loss of the objective (DESIGN D9). That is asked after every window, so the comparison is one that may
+be looked at as often as one likes: the fallback is put in wrongly for at most one incident in twenty, however long it
+lasts.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 # Over all the times that one incident is looked at.
 ALPHA_NO_WORSE = 0.05
-# Fog, a holiday or a calm day hides a fault for a day; two whole windows in a row did not in 174 trials (decision 0005).
+# Fog, a holiday or a calm day hides a fault for a day; two whole windows in a row did not in 174 trials (decision
+# 0005).
 CLEAN_WINDOWS = 2
 
 
@@ -58,7 +60,9 @@ def decide(mode: str, gain: Compared, *, routable: bool, looks_at: Sequence[str]
     if looks_at:
         return Step(None, f"the version that would serve looks at {', '.join(looks_at)} too, so it would not help")
     if not routable:
-        return Step(None, "its rows cannot be told apart when they come, so nothing narrower than everything could be done")
+        return Step(
+            None, "its rows cannot be told apart when they come, so nothing narrower than everything could be done"
+        )
     if not gain.better_at_any_time(ALPHA_NO_WORSE):
         return Step(None, f"not shown to be no worse yet: {gain.words}")
     if mode == "act":

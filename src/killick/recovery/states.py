@@ -1,8 +1,8 @@
 """The state table of a recovery: one run of a playbook's action that changes what serves, from plan to verified result.
 
-A fallback in a segment is the shape: it is planned, shown to be no worse, applied, verified, kept while the cause lasts,
-and taken back when it is mended. What would change what is live and could not be shown to be better stays planned, and is
-looked at again after every window; `recommended` waits for a person.
+A fallback in a segment is the shape: it is planned, shown to be no worse, applied, verified, kept while the cause
+lasts, and taken back when it is mended. What would change what is live and could not be shown to be better stays
+planned, and is looked at again after every window; `recommended` waits for a person.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ import msgspec
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """A version: how to load it, where it comes from, and its development-time metrics. It moves as one thing.
 
-    `trained_until` is the instant after its newest training row, where that is known; `lineage` names what it was made of: the digest of its rows, its parent version, the code and libraries.
+    `trained_until` is the instant after its newest training row, where that is known; `lineage` names what it was made
+    of: the digest of its rows, its parent version, the code and libraries.
     """
 
     model: str

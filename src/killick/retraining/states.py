@@ -1,8 +1,9 @@
 """The state table of a retraining job: from a reason, through the operator's own command and a gate, to a challenger.
 
-The command runs in its own process and may take hours; nothing waits for it but this state. It runs twice: first without
-the newest rows, on which the gate judges what it made; then, when that was surely better, on all rows, for the challenger
-that goes out must know the newest (decision 0007). What the gate refuses is kept, with the numbers that refused it.
+The command runs in its own process and may take hours; nothing waits for it but this state. It runs twice: first
+without the newest rows, on which the gate judges what it made; then, when that was surely better, on all rows, for the
+challenger that goes out must know the newest (decision 0007). What the gate refuses is kept, with the numbers that
+refused it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """When to retrain, and on which rows.
 
 A job is not begun while another runs, while a rollout is under way (its outcome may be the cure), within the cool-down
-after the last one, or while most of its rows would be those that live was trained on. Rows are those whose labels were known when the newest rows, kept for the gate, begin; rows that an
-incident spoiled are left out, or the fault would be learned.
+after the last one, or while most of its rows would be those that live was trained on. Rows are those whose labels were
+known when the newest rows, kept for the gate, begin; rows that an incident spoiled are left out, or the fault would be
+learned.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The judge of a canary: sequential evidence, and what it says so far.
 
-Each batch of new labels is, in each stratum, a 2 x 2 table: canary and live, wrong and right. Given its margins the table
-says nothing about load, season or segment mix, only about the two versions; the sequential Mantel-Haenszel e-process
-multiplies such tables up, and may be looked at after every batch without inflating the error (statistics 2.2).
+Each batch of new labels is, in each stratum, a 2 x 2 table: canary and live, wrong and right. Given its margins the
+table says nothing about load, season or segment mix, only about the two versions; the sequential Mantel-Haenszel
+e-process multiplies such tables up, and may be looked at after every batch without inflating the error (statistics
+2.2).
 
 Harm is judged against "no worse at all", in closed form; safety against "worse by the margin of the guardrail". The
 answer is one of four, never a bare boolean.
@@ -38,7 +39,7 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the judge knows so far. `margin` is the odds ratio that would be too much, fixed before any label is seen."""
+    """What the judge knows so far. `margin` is the odds ratio that would be too much, fixed beforehand."""
 
     margin: float
     harm: EProcess
@@ -83,7 +84,8 @@ class Evidence:
     def words(self) -> str:
         """Say what is known."""
         return (
-            f"{self.canary[0]} of {self.canary[1]} canary decisions were wrong, {self.live[0]} of {self.live[1]} of live; "
+            f"{self.canary[0]} of {self.canary[1]} canary decisions were wrong, "
+            f"{self.live[0]} of {self.live[1]} of live; "
             f"evidence of harm {self.harm.evidence:.3g} (acts at {1 / ALPHA_HARM:g}), "
             f"of safety {self.safe.evidence:.3g} (acts at {1 / ALPHA_SAFE:g})"
         )

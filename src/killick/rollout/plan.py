@@ -1,4 +1,4 @@
-"""The traffic plan that is wanted, as a function of what is going on: who is live, what falls back where, who is a canary."""
+"""The traffic plan that is wanted, as a function of what goes on: who is live, who falls back where."""
 
 from __future__ import annotations
 

@@ -82,7 +82,8 @@ def probabilities(model: Mapping[str, Any], matrix: np.ndarray) -> np.ndarray:
         return np.empty(0)
     # The matrix is ours, so there is nothing to validate.
     with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
-        return model["classifier"].predict_proba(matrix)[:, 1]
+        scores: np.ndarray = model["classifier"].predict_proba(matrix)[:, 1]
+    return scores
 
 
 def fit(columns: Mapping[str, Sequence[Any]], delayed: Sequence[bool], seed: int) -> dict[str, Any]:

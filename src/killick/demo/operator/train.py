@@ -54,7 +54,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
 
     rows = pl.read_parquet(request["rows"], columns=[*features, request["label"]])
     rows = rows.filter(pl.col(request["label"]).is_not_null())
-    if len(rows) < ROWS_MIN or rows[request["label"]].n_unique() < 2:
+    if len(rows) < ROWS_MIN or rows[request["label"]].n_unique() == 1:
         raise ValueError(f"{len(rows)} rows with a label; {ROWS_MIN} of both kinds are needed")
     log(f"{request['model']} {version}: {len(rows)} rows, {len(features)} features")
 
@@ -78,9 +78,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def held_out_metrics(
-    rows: pl.DataFrame, features: list[str], label: str, seed: int
-) -> dict[str, float]:
+def held_out_metrics(rows: pl.DataFrame, features: list[str], label: str, seed: int) -> dict[str, float]:
     """What a model of the first four fifths is worth on the last fifth, and its rows."""
     later = rows.tail(len(rows) // 5)
     model = fit(rows.head(len(rows) - len(later)), features, label, seed)
@@ -96,7 +94,8 @@ def held_out_metrics(
 
 def fit(rows: pl.DataFrame, features: list[str], label: str, seed: int) -> dict[str, Any]:
     """The operator's model of these rows."""
-    return delays.fit(rows.select(features).to_dict(as_series=False), rows[label].to_list(), seed)
+    model: dict[str, Any] = delays.fit(rows.select(features).to_dict(as_series=False), rows[label].to_list(), seed)
+    return model
 
 
 def log(text: str) -> None:
