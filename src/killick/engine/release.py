@@ -114,7 +114,7 @@ def _decide(book: Book, spec: Spec, machine: Machine[Rollout], grown: Rollout, e
     last_step = grown.step == len(spec.rollout.steps) - 2
     held = now >= grown.step_at + spec.rollout.hold and evidence.canary[1] >= LABELS_MIN
     if answer == "harm":
-        _stop(book, machine, grown, evidence)
+        _harm(book, spec, machine, grown, evidence)
     elif answer == "safe" and last_step and held:
         body = msgspec.structs.replace(grown, step=grown.step + 1, step_at=now)
         book.move(machine, "promote", body, reason=f"safe: {evidence.words}", answer=answer)
@@ -138,10 +138,13 @@ def _decide(book: Book, spec: Spec, machine: Machine[Rollout], grown: Rollout, e
         book.update(machine, grown)
 
 
-def _stop(book: Book, machine: Machine[Rollout], grown: Rollout, evidence: Evidence) -> None:
-    """Stop a harmful canary, and open its incident."""
-    title = f"canary {grown.version} does harm: stopped after {grown.touched} predictions"
+def _harm(book: Book, spec: Spec, machine: Machine[Rollout], grown: Rollout, evidence: Evidence) -> None:
+    """Open a harmful canary's incident, and stop it unless the playbook leaves that to a person."""
     key = derive_id("incident", book.model, "canary_harm", machine.id)
+    playbook = spec.playbook("canary_harm")
+    acts = playbook is None or playbook.mode == "act"
+    done = "stopped" if acts else "it waits for a person"
+    title = f"canary {grown.version} does harm: {done} after {grown.touched} predictions"
     incident = Incident(
         kind="canary_harm",
         title=title,
@@ -153,6 +156,9 @@ def _stop(book: Book, machine: Machine[Rollout], grown: Rollout, evidence: Evide
         evidence={"words": evidence.words, "touched": grown.touched, "harm": evidence.harm.evidence},
     )
     opened = book.begin("incident", key, incident, title, words=evidence.words)
+    if not acts:
+        book.update(machine, msgspec.structs.replace(grown, incident=key))
+        return
     book.move(opened, "mitigate", reason=f"{grown.version} is rolled back")
     body = msgspec.structs.replace(grown, ended_at=book.now, incident=key)
     book.move(machine, "harm", body, reason=evidence.words, answer="harm", touched=grown.touched)

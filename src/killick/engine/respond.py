@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from killick.engine.evaluate import Yardstick
     from killick.engine.world import World
     from killick.ports.control import Transaction
-    from killick.spec.document import Objective, Spec
+    from killick.spec.document import Objective, Playbook, Spec
+
+# What a playbook asks of people. Until notifiers come, the ledger and the report are where they read it.
+PEOPLE_DO = ("page", "review", "hold")
 
 
 def respond(world: World, spec: Spec, yardstick: Yardstick, window: Window, now: Instant) -> None:
@@ -131,6 +134,7 @@ def run_playbooks(book: Book, spec: Spec) -> None:
         playbook = spec.playbook(incident.body.kind)
         if playbook is None or not incident.allows("clear"):
             continue
+        _tell_people(book, spec, incident, playbook)
         for action in playbook.do:
             if action in ("fallback", "rollback") and incident.body.kind != "canary_harm":
                 _plan_recovery(book, incident, action, playbook.mode)
@@ -168,6 +172,19 @@ def _look(world: World, spec: Spec, recovery: Machine[Recovery], now: Instant) -
         if fresh is None or fresh.revision != recovery.revision:
             return
         _take(book, fresh, step.event, step.reason, gain)
+
+
+def _tell_people(book: Book, spec: Spec, incident: Machine[Incident], playbook: Playbook) -> None:
+    """Record once, for each action that is a person's, who is asked to do what."""
+    told = incident.body.evidence.get("told", [])
+    new = [action for action in playbook.do if action in PEOPLE_DO and action not in told]
+    for action in new:
+        book.note(
+            action, incident.id, f"{spec.false_alarms.rota}: {incident.body.title}", severity=incident.body.severity
+        )
+    if new:
+        evidence = incident.body.evidence | {"told": [*told, *new]}
+        book.update(incident, msgspec.structs.replace(incident.body, evidence=evidence))
 
 
 def _take(book: Book, recovery: Machine[Recovery], event: str | None, reason: str, gain: Gain) -> None:

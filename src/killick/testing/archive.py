@@ -43,3 +43,9 @@ class MemoryArchive:
         for path in swept:
             del self.tables[path]
         return swept
+
+    def copy(self) -> MemoryArchive:
+        """Return another archive that holds the same: what a crash leaves behind, to be tried more than once."""
+        other = MemoryArchive()
+        other.tables.update(self.tables)
+        return other

@@ -40,6 +40,18 @@ class MemoryControl:
         self._turn = threading.Lock()
         self._owner: int | None = None
 
+    def copy(self) -> MemoryControl:
+        """Return another store that holds the same: what a crash leaves behind, to be tried more than once.
+
+        Raises:
+            IllegalMove: a transaction is open, so nobody can say what is held.
+        """
+        if self._owner is not None:
+            raise IllegalMove("a transaction is open; copy the store when it has ended")
+        other = MemoryControl()
+        other._stored = self._stored.copy()  # noqa: SLF001 - of the same class
+        return other
+
     @contextmanager
     def transaction(self) -> Iterator[MemoryTransaction]:
         """Begin a transaction; it commits when the block ends, and rolls back when the block raises.
@@ -68,6 +80,13 @@ class _ByWindow(Generic[K, V]):
     def __init__(self) -> None:
         self.rows: dict[Window, dict[K, V]] = {}
         self._windows: list[Window] = []
+
+    def copy(self) -> _ByWindow[K, V]:
+        """Return another of these with the same values."""
+        other: _ByWindow[K, V] = _ByWindow()
+        other.rows = {window: dict(row) for window, row in self.rows.items()}
+        other._windows = list(self._windows)  # noqa: SLF001 - of the same class
+        return other
 
     def row(self, window: Window) -> dict[K, V]:
         """Return the values of one window, to be read and written."""
@@ -102,6 +121,13 @@ class _Stored:
         self.open: dict[str, dict[str, int]] = {}  # model -> key of what is not done -> its number
         self.ledger: dict[int, Entry] = {}
         self.number = 0
+
+    def copy(self) -> _Stored:
+        other = _Stored()
+        for name, held in vars(self).items():
+            copied = {key: _copied(value) for key, value in held.items()} if isinstance(held, dict) else held
+            setattr(other, name, copied)
+        return other
 
     def next_number(self) -> int:
         self.number += 1
@@ -306,3 +332,7 @@ class MemoryTransaction:
 
 def _touches(one: Window, other: Window) -> bool:
     return one.start < other.end and other.start < one.end
+
+
+def _copied(held: Any) -> Any:  # noqa: ANN401 - a container of the store, or one of the frozen values in it
+    return held.copy() if isinstance(held, dict | _ByWindow) else held

@@ -1,0 +1,40 @@
+"""The operator's files in memory: the fake of `killick.adapters.tables`, for tests, the simulator and replays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from killick.errors import CallError, DataError, Mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+
+
+class MemoryTables:
+    """Tables and texts by path. A path is a name here: globs and URIs mean nothing."""
+
+    def __init__(self, frames: Mapping[str, pl.DataFrame], texts: Mapping[str, str] | None = None) -> None:
+        self.frames = dict(frames)
+        self.texts = dict(texts or {})
+
+    def read(self, path: str) -> pl.DataFrame:
+        """Read a table.
+
+        Raises:
+            DataError: nothing is there.
+        """
+        if path not in self.frames:
+            raise DataError(Mistake(path, "is not there", hint=f"in memory are {', '.join(self.frames) or 'no tables'}"))
+        return self.frames[path].clone()
+
+    def text(self, path: str) -> str:
+        """Read a text file.
+
+        Raises:
+            CallError: nothing is there.
+        """
+        if path not in self.texts:
+            raise CallError(Mistake(path, "is not there", hint=f"in memory are {', '.join(self.texts) or 'no texts'}"))
+        return self.texts[path]
