@@ -15,7 +15,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_POINTS = float(1 << 64)
+# As many points as float64 tells apart in [0, 1): with all 64 bits of the hash, the last ones would round up to 1.
+_BITS = 53
 
 
 class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,7 +38,14 @@ class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
             return False
         if self.equals is not None:
             return _as_text(value) == self.equals
-        return (self.at_least is None or value >= self.at_least) and (self.below is None or value < self.below)
+        try:
+            number = float(value)
+        except (
+            TypeError,
+            ValueError,
+        ):  # text where the plan expects a number: no band holds it, and nobody is let down
+            return False
+        return (self.at_least is None or number >= self.at_least) and (self.below is None or number < self.below)
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -107,7 +115,7 @@ def pick(shares: tuple[Share, ...], at: float) -> Assignment:
 def point(salt: str, entity_id: str) -> float:
     """Return the entity's point in [0, 1), the same for ever under one salt."""
     digest = blake2b(entity_id.encode(), digest_size=8, key=salt.encode()[:64]).digest()
-    return int.from_bytes(digest, "big") / _POINTS
+    return (int.from_bytes(digest, "big") >> (64 - _BITS)) / (1 << _BITS)
 
 
 def _as_text(value: object) -> str:

@@ -49,8 +49,8 @@ class Table:
 
     @property
     def final(self) -> frozenset[str]:
-        """The states that nothing leaves."""
-        return self.states - {state for state, _ in self.moves}
+        """The states that nothing leaves. One that only goes round in itself is an end too."""
+        return self.states - {state for (state, _), move in self.moves.items() if move.to != state}
 
     def allows(self, state: str, event: str) -> bool:
         """Whether the event means anything in this state."""

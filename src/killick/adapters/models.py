@@ -6,13 +6,15 @@ This runs the operator's code, as the spec names it; nothing that came over a ne
 from __future__ import annotations
 
 import sys
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from killick.errors import OutsideError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from killick.ports.models import Scorer
     from killick.registry.versions import Version
 
@@ -37,12 +39,25 @@ class ImportedModels:
 
     def _import(self, version: Version) -> Scorer:
         module, _, function = version.loader.partition(":")
-        if str(self._root) not in sys.path:
-            sys.path.insert(0, str(self._root))
         try:
-            loader = getattr(import_module(module), function)
+            loader = getattr(self._module(module), function)
             scorer: Scorer = loader(str(self._root / version.artifact)) if version.artifact else loader()
-        except Exception as error:  # whatever the operator's code raises
+        except (Exception, SystemExit) as error:  # whatever the operator's code raises, a `sys.exit()` included
             message = f"version {version.name}: loader {version.loader!r} failed: {type(error).__name__}: {error}"
             raise OutsideError(message) from error
         return scorer
+
+    def _module(self, name: str) -> ModuleType:
+        """Import a module as one does in the root's folder, whatever module of this name another root has given."""
+        root = str(self._root)
+        if sys.path[:1] != [root]:
+            sys.path[:] = [root, *(entry for entry in sys.path if entry != root)]
+        head = name.partition(".")[0]
+        ours = [self._root / f"{head}.py", self._root / head / "__init__.py"]
+        held = getattr(sys.modules.get(head), "__file__", None)
+        if any(place.exists() for place in ours) and (held is None or Path(held).resolve() not in ours):
+            for stale in [known for known in sys.modules if known == head or known.startswith(f"{head}.")]:
+                del sys.modules[stale]
+        # The operator's training may have written the module a moment ago, within the resolution of a folder's mtime.
+        invalidate_caches()
+        return import_module(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,10 +48,13 @@ class FileTables:
         except FileNotFoundError:
             raise DataError(Mistake(path, "is not there", hint=f"looked in {self._root.resolve()}")) from None
         except (pl.exceptions.PolarsError, OSError) as error:
-            said = str(error).splitlines()[0]
-            raise DataError(
-                Mistake(path, f"cannot be read: {said}", hint="is the file whole, and what its name says?")
-            ) from None
+            if self._matches_nothing(path):
+                hint = f"no file matches; looked in {self._root.resolve()}"
+                raise DataError(Mistake(path, "is not there", hint=hint)) from None
+            # Polars goes on for a page, with advice about its own options.
+            said = str(error).partition("\n")[0].removesuffix(":")
+            hint = "is the file whole, and what its name says?"
+            raise DataError(Mistake(path, f"cannot be read: {said}", hint=hint)) from None
 
     def text(self, path: str) -> str:
         """Read a text file.
@@ -64,6 +68,9 @@ class FileTables:
             raise CallError(Mistake(path, "is not there", hint=f"looked in {self._root.resolve()}")) from None
         except (OSError, UnicodeDecodeError) as error:
             raise CallError(Mistake(path, f"cannot be read: {error}")) from None
+
+    def _matches_nothing(self, path: str) -> bool:
+        return "://" not in path and not glob(self._place(path), recursive=True)  # noqa: PTH207 - Path.glob refuses absolute ones
 
     def _place(self, path: str) -> str:
         return path if "://" in path else str(self._root / path)

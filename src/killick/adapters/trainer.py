@@ -1,12 +1,13 @@
 """The operator's training command, in a process of its own: a JSON request on stdin, a manifest on stdout.
 
-A job has a folder. Its rows are written there first and its manifest last, so a job that is asked for again after a crash
-is run again only when there is no manifest.
+A job has a folder. Its rows are written there first and its manifest last, so a job that is asked for again after a
+crash is run again only when there is no manifest.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -60,33 +61,42 @@ class ProcessTrainer:
         made = _check(manifest.read_bytes())
         if made.artifact is None:
             return made
-        return msgspec.structs.replace(made, artifact=self._relative(folder / "output" / made.artifact))
+        artifact = folder / "output" / made.artifact
+        if not artifact.exists():
+            message = f"the training command's manifest names an artifact that is not there: {made.artifact!r}"
+            raise OutsideError(message)
+        return msgspec.structs.replace(made, artifact=self._relative(artifact))
 
     def _run(self, command: tuple[str, ...], request: bytes, timeout_seconds: float) -> bytes:
         # "python" is the interpreter that runs Killick: the operator's environment, whatever PATH says.
         program = [sys.executable if command[0] in ("python", "python3") else command[0], *command[1:]]
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
-            done = subprocess.run(  # noqa: S603 - the operator's own command, from the operator's spec
+            process = subprocess.Popen(  # noqa: S603 - the operator's own command, from the operator's spec
                 program,
-                input=request,
                 cwd=self._root,
-                capture_output=True,
-                timeout=timeout_seconds,
-                check=False,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env=environment,
+                # A group of its own: what the command starts is stopped with it.
+                start_new_session=True,
             )
-        except FileNotFoundError:
-            message = f"the training command {command[0]!r} does not exist"
+        except OSError as error:
+            message = f"the training command {command[0]!r} cannot be run: {error.strerror}"
             raise OutsideError(message) from None
-        except subprocess.TimeoutExpired:
-            message = f"the training command took longer than {timeout_seconds:.0f} s and was stopped"
-            raise OutsideError(message) from None
-        if done.returncode:
-            words = done.stderr.decode(errors="replace")[-_LAST_WORDS:].strip()
-            message = f"the training command ended with {done.returncode}: {words}"
+        with process:
+            try:
+                said, words = process.communicate(request, timeout_seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                message = f"the training command took longer than {timeout_seconds:.0f} s and was stopped"
+                raise OutsideError(message) from None
+        if process.returncode:
+            last = words.decode(errors="replace")[-_LAST_WORDS:].strip()
+            message = f"the training command ended with {process.returncode}: {last}"
             raise OutsideError(message)
-        return done.stdout
+        return said
 
     def _relative(self, artifact: Path) -> str:
         return str(artifact.relative_to(self._root)) if artifact.is_relative_to(self._root) else str(artifact)

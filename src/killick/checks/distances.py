@@ -1,8 +1,8 @@
 """How far apart two profiles are in one column: the numbers that drift verdicts are made of.
 
-Population stability (PSI) is about shares of bins: it sees new support, a spike, a surge of missing values (missing is a
-bin). Wasserstein-1, in spreads of the scale, is about how far values moved; it never saturates. For a category, where no
-distance between values exists, total variation stands in its place.
+Population stability (PSI) is about shares of bins: it sees new support, a spike, a surge of missing values (missing is
+a bin). Wasserstein-1, in spreads of the scale, is about how far values moved; it never saturates. For a category, where
+no distance between values exists, total variation stands in its place.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from killick.profiles.profile import Profile
     from killick.profiles.scale import ColumnScale
 
-# Fewer rows than this say little about twenty bins: a healthy day of fifty rows already shows a Wasserstein of 0.2 spreads.
+# Fewer rows than this say little about twenty bins: a healthy day of fifty already shows a Wasserstein of 0.2 spreads.
 ROWS_MIN = 50
 
 
@@ -33,7 +33,9 @@ def stability(column: str, references: Sequence[Profile], currents: Sequence[Pro
     return psi(stack(references, column)[0], stack(currents, column)[0])
 
 
-def moved(scale: ColumnScale, references: Sequence[Profile], currents: Sequence[Profile], rows_min: int = ROWS_MIN) -> Floats:
+def moved(
+    scale: ColumnScale, references: Sequence[Profile], currents: Sequence[Profile], rows_min: int = ROWS_MIN
+) -> Floats:
     """Return how far values moved, shape `[pairs]`: Wasserstein-1 in spreads, or total variation for a category.
 
     NaN where either side has fewer than `rows_min` values.
@@ -64,7 +66,8 @@ def means(scale: ColumnScale, profiles: Sequence[Profile]) -> Floats:
         return np.full(len(profiles), np.nan)
     bins = min(scale.bins, sums.shape[1])
     rows = counts[:, :bins].sum(axis=1)
-    return np.divide(sums[:, :bins].sum(axis=1), rows, out=np.full(len(rows), np.nan), where=rows > 0)
+    found: Floats = np.divide(sums[:, :bins].sum(axis=1), rows, out=np.full(len(rows), np.nan), where=rows > 0)
+    return found
 
 
 def movers(scale: ColumnScale, reference: Ints, current: Ints, most: int = 3) -> str:
@@ -77,4 +80,8 @@ def movers(scale: ColumnScale, reference: Ints, current: Ints, most: int = 3) ->
     """
     p, q = reference / max(reference.sum(), 1), current / max(current.sum(), 1)
     order = np.argsort(-np.abs(q - p), kind="stable")[:most]
-    return ", ".join(f"{scale.label(int(i))} {p[i]:.0%} -> {q[i]:.0%}".replace("%", " %") for i in order if p[i] != q[i])
+    return ", ".join(f"{scale.label(int(i))} {_percent(p[i])} -> {_percent(q[i])}" for i in order if p[i] != q[i])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

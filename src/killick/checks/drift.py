@@ -1,8 +1,9 @@
 """`drift.univariate`, live: has a column's distribution moved in this window?
 
 Two witnesses are asked about each column of each segment, each judged against its own healthy history
-(`checks/limits.py`). A column *fails* when both speak and *warns* when only one does: weather that turned everywhere, or
-a difference between segments that grew slowly. Two tables without such a history are judged in `checks/comparison.py`.
+(`checks/limits.py`). A column *fails* when both speak and *warns* when only one does: weather that turned everywhere,
+or a difference between segments that grew slowly. Two tables without such a history are judged in
+`checks/comparison.py`.
 """
 
 from __future__ import annotations
@@ -133,10 +134,14 @@ def _verdict(
 def _reason(column: ColumnScale, profile: Profile, witness: Witness) -> str:
     against, name = _AGAINST[witness.kind], NAMES[witness.metric]
     if witness.value is None:
-        rows = min(profile.rows, witness.reference.rows if witness.reference else 0)
-        return f"{rows} rows to compare with {against}; {ROWS_MIN} are needed"
+        sides = [profile, witness.reference] if witness.reference else []
+        if sides and min(side.rows for side in sides) >= ROWS_MIN:
+            values = min(int(side.counts_of(column.column)[: column.bins].sum()) for side in sides)
+            return f"{values} values that are numbers to compare with {against}; {ROWS_MIN} are needed"
+        return f"{min((side.rows for side in sides), default=0)} rows to compare with {against}; {ROWS_MIN} are needed"
     if witness.limit.level is None:
-        return f"{witness.limit.windows} healthy windows are known; {witness.limit.windows_needed} are needed to judge {name}"
+        known, needed = witness.limit.windows, witness.limit.windows_needed
+        return f"{known} healthy windows are known; {needed} are needed to judge {name}"
     unit = _UNITS[witness.metric]
     usual = f"healthy windows stay within {witness.limit.level:.3g}{unit}"
     if not witness.speaks or witness.reference is None:

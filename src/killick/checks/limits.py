@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from killick.profiles.scale import ColumnScale
     from killick.spec.document import FalseAlarms
 
+# 49 x (1 / 49) is just below 1 in float64, and must not cost another healthy window.
+_ROUNDING = 1e-9
+
 Key: TypeAlias = tuple[ReferenceKind, SegmentKey, str]
 
 
@@ -69,7 +72,7 @@ def share_of_budget(budget: FalseAlarms, window: Duration, columns: int, segment
 
 def windows_needed(alpha: float) -> int:
     """Return how many healthy windows a rank needs before it can be as rare as `alpha`."""
-    return math.ceil(1 / alpha) - 1
+    return math.ceil(1 / alpha - _ROUNDING) - 1
 
 
 def conformal_level(history: Floats, alpha: float) -> Limit:
@@ -80,7 +83,7 @@ def conformal_level(history: Floats, alpha: float) -> Limit:
     """
     seen = np.sort(history[np.isfinite(history)])
     needed = windows_needed(alpha)
-    above = math.floor(alpha * (len(seen) + 1))
+    above = math.floor(alpha * (len(seen) + 1) + _ROUNDING)
     return Limit(float(seen[len(seen) - above]) if above else None, len(seen), needed)
 
 

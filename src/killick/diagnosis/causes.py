@@ -1,7 +1,8 @@
 """Causes: ranked hypotheses of what happened, each with evidence for and against.
 
-A column is ranked by how far beyond its own healthy history both witnesses saw it; a recorded change by how shortly before
-the onset it came, against how often changes come at all. A cause is a hypothesis: it says what speaks against it too.
+A column is ranked by how far beyond its own healthy history both witnesses saw it; a recorded change by how shortly
+before the onset it came, against how often changes come at all. A cause is a hypothesis: it says what speaks against it
+too.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ def name_causes(
     moved = [f"{column} moved {ratio:.1f} times as far as healthy windows do" for column, ratio in columns if ratio > 1]
     if not moved:
         return []
-    began = f"began between {format_instant(onset.start)} and {format_instant(onset.end)}" if onset else "its beginning is unknown"
+    began = "its beginning is unknown"
+    if onset:
+        began = f"began between {format_instant(onset.start)} and {format_instant(onset.end)}"
     local = f"only {where} moved; its neighbours did not"
     causes = [
         Cause(

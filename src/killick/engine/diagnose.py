@@ -11,10 +11,10 @@ from killick.checks.distances import moved
 from killick.checks.reference import EVERYTHING, others
 from killick.clock import DAY, Window
 from killick.diagnosis.causes import as_evidence, name_causes, preceding_changes, rank_columns
-from killick.diagnosis.onset import first_window
 from killick.engine.evaluate import answered, by_segment
 from killick.engine.ingest import old_before
 from killick.profiles.profile import Profile
+from killick.stats.onset import first_window
 from killick.telemetry.segments import describe
 from killick_client.events import Change
 

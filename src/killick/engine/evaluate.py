@@ -55,9 +55,16 @@ def make_yardstick(reference: Reference, spec: Spec) -> Yardstick:
 
 
 def evaluate(world: World, spec: Spec, yardstick: Yardstick, window: Window, now: Instant) -> list[Verdict]:
-    """Judge a window, and every objective's trailing window that ends with it; store and return the verdicts."""
+    """Judge a window, and every objective's trailing window that ends with it; store and return the verdicts.
+
+    A window is judged once. Judged again after it was answered for, it would be by what that changed; asked again, this
+    returns nothing.
+    """
     with world.control.transaction() as t:
-        incidents = [machine.body for machine in Book(t, spec.model, now).machines("incident")]
+        book = Book(t, spec.model, now)
+        if not book.once("evaluate"):
+            return []
+        incidents = [machine.body for machine in book.machines("incident")]
         past = answered(t, spec, yardstick, _reach(spec, window, now, incidents))
         verdicts = [
             *_judge_window(spec, yardstick, window, past, incidents),

@@ -63,7 +63,7 @@ def ingest_predictions(  # noqa: PLR0913 - a delivery has a kind, a producer and
     Returns:
         how many rows were duplicates; the same batch again is none, for it is not looked at.
     """
-    if predictions.is_empty() or _known(world, spec.model, kind, producer, sequence):
+    if predictions.is_empty() or is_ingested(world, spec.model, kind, producer, sequence):
         return 0
     batch_id = derive_id("batch", spec.model, kind, producer, sequence)
     path = world.archive.write(spec.model, kind, batch_id, predictions)
@@ -88,7 +88,7 @@ def ingest_outcomes(
     Returns:
         how many outcomes met no prediction.
     """
-    if outcomes.is_empty() or _known(world, spec.model, OUTCOMES, producer, sequence):
+    if outcomes.is_empty() or is_ingested(world, spec.model, OUTCOMES, producer, sequence):
         return 0
     batch_id = derive_id("batch", spec.model, OUTCOMES, producer, sequence)
     path = world.archive.write(
@@ -117,15 +117,25 @@ def ingest_outcomes(
 
 
 def join(world: World, t: Transaction, model: str, outcomes: pl.DataFrame) -> pl.DataFrame:
-    """Return the predictions, answered and shadowed, of outcomes: each row with its label."""
+    """Return the predictions, answered and shadowed, of outcomes: each row with its label.
+
+    A prediction's row is the one that was counted: the first of its identity, in the batch that claimed it.
+    """
     known = t.identities(model, outcomes[PREDICTION_ID].to_list())
+    claimed: dict[str, list[str]] = {}
+    for prediction_id, identity in known.items():
+        claimed.setdefault(identity.batch_id, []).append(prediction_id)
     labels = outcomes.select(PREDICTION_ID, LABEL)
-    batches = [t.batch(batch_id) for batch_id in sorted({identity.batch_id for identity in known.values()})]
     frames = [_NOTHING]
-    for batch in batches:
+    for batch_id in sorted(claimed):
+        batch = t.batch(batch_id)
         if batch:
+            mine = labels.filter(pl.col(PREDICTION_ID).is_in(claimed[batch_id]))
             along = t.batch(derive_id("batch", model, SHADOWS, batch.producer, batch.sequence))
-            frames += [world.archive.read(one.path).join(labels, on=PREDICTION_ID) for one in (batch, along) if one]
+            for one in (batch, along):
+                if one:
+                    rows = world.archive.read(one.path).join(mine, on=PREDICTION_ID)
+                    frames.append(rows.unique([PREDICTION_ID, VERSION], keep="first", maintain_order=True))
     return pl.concat(frames, how="diagonal")
 
 
@@ -218,7 +228,8 @@ def stored_window(window: Window, now: Instant) -> Window:
     return Window.around(window.start, DAY) if window.start < old_before(now) else window
 
 
-def _known(world: World, model: str, kind: str, producer: str, sequence: int) -> bool:
+def is_ingested(world: World, model: str, kind: str, producer: str, sequence: int) -> bool:
+    """Whether a batch is in."""
     batch_id = derive_id("batch", model, kind, producer, sequence)
     with world.control.transaction() as t:
         return t.batch(batch_id) is not None

@@ -1,4 +1,4 @@
-"""Operate: what a person does to a running machine. Approve, abort, acknowledge, review: each is a move like any other."""
+"""Operate: what a person does to a running machine: approve, abort, acknowledge, review. Moves like any other."""
 
 from __future__ import annotations
 

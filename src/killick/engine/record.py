@@ -46,10 +46,17 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 class Errand(msgspec.Struct, frozen=True):
-    """A command's body: which machine wants it."""
+    """A command's body: which machine wants it, and in which state. One that has left the state wants it no more."""
 
     kind: str
     machine: str
+    state: str
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a step has come that is taken once a window: the newest instant at which it was."""
+
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,20 @@ class Book:
         )
         self.transaction.append(extend(self.transaction.ledger_head(), fact))
 
+    def progress(self, step: str) -> Instant:
+        """Return the newest instant at which a step was taken; 0 when it never was."""
+        document = self.transaction.get("progress", self.model, step)
+        return msgspec.json.decode(document.body, type=Progress).until if document else 0
+
+    def once(self, step: str) -> bool:
+        """Take a step at this instant; False when it was taken before: then what it would find is its own work."""
+        document = self.transaction.get("progress", self.model, step)
+        if self.progress(step) >= self.now:
+            return False
+        body = msgspec.json.encode(Progress(self.now))
+        self.transaction.put("progress", self.model, step, body, revision=document.revision if document else 0)
+        return True
+
     def begin(self, kind: str, key: str, body: Body, reason: str, **evidence: Any) -> Machine[Body]:  # noqa: ANN401
         """Start a machine; one that was started before under this key is returned as it is now."""
         known: Machine[Body] | None = self.machine(kind, key)
@@ -133,7 +154,7 @@ class Book:
         self.note(f"{event} {machine.kind}", machine.id, reason, **{"from": machine.state, "to": move.to} | evidence)
         revision = machine.revision + 1
         for command in move.commands:
-            errand = msgspec.json.encode(Errand(machine.kind, machine.id))
+            errand = msgspec.json.encode(Errand(machine.kind, machine.id, move.to))
             self.transaction.post(Command(f"{machine.id}/{revision}/{command}", self.model, command, errand, self.now))
         return Machine(moved.kind, moved.id, moved.state, moved.since, moved.body, revision)
 

@@ -34,9 +34,14 @@ BASE_RATE = 0.25
 RECENT = 28
 
 
-def begin_rollout(book: Book, spec: Spec, version: str, reason: str, base_rate: float) -> Machine[Rollout]:
+def begin_rollout(book: Book, spec: Spec, version: str, reason: str, base_rate: float) -> Machine[Rollout] | None:
     """Put a registered version on its way. One that is under way already, or live, is left alone."""
     live = book.alias("live").version or ""
+    under_way = [machine for machine in book.machines("rollout", running=True) if machine.body.version == version]
+    if under_way:
+        return under_way[-1]
+    if version == live:
+        return None
     key = derive_id("rollout", spec.model, version, book.now)
     guardrail = spec.rollout.guardrails[0]
     margin = odds_ratio_margin(base_rate, guardrail.worse_by) or 1.0 + guardrail.worse_by
@@ -75,7 +80,7 @@ def watch_rollouts(world: World, spec: Spec, now: Instant) -> None:
     with world.control.transaction() as t:
         running = Book(t, spec.model, now).machines("rollout", running=True)
     for machine in running:
-        if machine.state == "watching":
+        if machine.state == "watching" and machine.body.judged_until < now:
             _watch_canary(world, spec, machine, now)
         elif machine.state == "verifying" and now >= machine.since + VERIFY_FOR:
             _verify_promotion(world, spec, machine, now)

@@ -18,7 +18,14 @@ import polars as pl
 
 from killick.clock import Window, align, parse_instant
 from killick.engine.evaluate import evaluate, make_yardstick
-from killick.engine.ingest import PREDICTIONS, SHADOWS, ingest_outcomes, ingest_predictions, merge_old_windows
+from killick.engine.ingest import (
+    PREDICTIONS,
+    SHADOWS,
+    ingest_outcomes,
+    ingest_predictions,
+    is_ingested,
+    merge_old_windows,
+)
 from killick.engine.open import open_model
 from killick.engine.record import Book
 from killick.engine.release import base_rate_of, begin_rollout, finish_canary_incidents, watch_rollouts
@@ -42,12 +49,6 @@ if TYPE_CHECKING:
     from killick.spec.document import Spec
 
 PRODUCER = "replay"
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far a replay has come: the end of the last window that was wholly done."""
-
-    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +112,14 @@ def live_through(world: World, spec: Spec, yardstick: Yardstick, history: Histor
     now, scale = window.end, yardstick.reference.scale
     sequence = window.start // spec.evaluate_every
     predictions, outcomes = history.predictions_in(window), history.outcomes_in(window)
-    answered, along = answer(world, spec, predictions)
-    ingest_predictions(world, spec, scale, answered, kind=PREDICTIONS, producer=PRODUCER, sequence=sequence, now=now)
-    ingest_predictions(world, spec, scale, along, kind=SHADOWS, producer=PRODUCER, sequence=sequence, now=now)
+    # Once they were answered the plan may have moved on: asked again, others would answer and score along.
+    if not is_ingested(world, spec.model, PREDICTIONS, PRODUCER, sequence):
+        answered, along = answer(world, spec, predictions)
+        # Shadows first, so that a batch of answers says that those of shadows are in too.
+        ingest_predictions(world, spec, scale, along, kind=SHADOWS, producer=PRODUCER, sequence=sequence, now=now)
+        ingest_predictions(
+            world, spec, scale, answered, kind=PREDICTIONS, producer=PRODUCER, sequence=sequence, now=now
+        )
     ingest_outcomes(world, spec, scale, outcomes, producer=PRODUCER, sequence=sequence, now=now)
     for change in history.changes_in(window):
         record_change(world, spec, change, now)
@@ -124,9 +130,7 @@ def live_through(world: World, spec: Spec, yardstick: Yardstick, history: Histor
     _close(world, spec, now)
     merge_old_windows(world, spec, scale, now)
     with world.control.transaction() as t:
-        stored = t.get("progress", spec.model, PRODUCER)
-        body = msgspec.json.encode(Progress(now))
-        t.put("progress", spec.model, PRODUCER, body, revision=stored.revision if stored else 0)
+        Book(t, spec.model, now).once(PRODUCER)
     return Lived(window, predictions.height, outcomes.height)
 
 
@@ -188,5 +192,4 @@ def _check_changes(spec: Spec, history: History) -> None:
 
 def _progress(world: World, spec: Spec) -> Instant:
     with world.control.transaction() as t:
-        stored = t.get("progress", spec.model, PRODUCER)
-    return msgspec.json.decode(stored.body, type=Progress).until if stored else 0
+        return Book(t, spec.model, 0).progress(PRODUCER)

@@ -41,7 +41,7 @@ PEOPLE_DO = ("page", "review", "hold")
 
 
 def respond(world: World, spec: Spec, yardstick: Yardstick, window: Window, now: Instant) -> None:
-    """Do about a window's verdicts what the spec allows. Asked twice about the same window, it does nothing twice."""
+    """Do about a window's verdicts what the spec allows. Asked again about the same window, it decides nothing anew."""
     with world.control.transaction() as t:
         recent = [_verdicts(t, spec, window.shifted(-k * window.width)) for k in range(CLEAN_WINDOWS)]
         promises = [
@@ -52,10 +52,11 @@ def respond(world: World, spec: Spec, yardstick: Yardstick, window: Window, now:
         ]
     with world.control.transaction() as t:
         book = Book(t, spec.model, now)
-        open_data_faults(book, spec, yardstick, recent)
-        open_missed_objectives(book, spec, promises)
-        clear_data_faults(book, recent)
-        run_playbooks(book, spec)
+        if book.once("respond"):
+            open_data_faults(book, spec, yardstick, recent)
+            open_missed_objectives(book, spec, promises)
+            clear_data_faults(book, recent)
+            run_playbooks(book, spec)
     advance_recoveries(world, spec, now)
 
 

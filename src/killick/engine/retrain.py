@@ -72,7 +72,7 @@ def request_retraining(
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class Attempt:
     """A command that a job posted, about to be performed."""
 
     world: World
@@ -94,24 +94,26 @@ class Errand:
         with self.world.control.transaction() as t:
             book = Book(t, self.spec.model, self.now)
             fresh = book.machine("retraining", self.job.id)
-            if fresh and fresh.allows(event):
+            if fresh and fresh.state == self.job.state:
                 if version:
                     book.register(version, reason)
                 book.move(fresh, event, body, reason=reason, **body.evidence)
+            elif fresh and fresh.allows(event):
+                book.move(fresh, event, reason=f"came too late: {reason}")
             t.finish(self.key, self.now)
 
 
 def train(world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant) -> None:
     """Train a trial without the newest rows: what the gate judges."""
-    errand = Errand(world, spec, job, key, now)
-    _train(errand, rows_for(errand.policy, job.body.requested_at).training, trial_of(job.body), "trained")
+    attempt = Attempt(world, spec, job, key, now)
+    _train(attempt, rows_for(attempt.policy, job.body.requested_at).training, trial_of(job.body), "trained")
 
 
 def refit(world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant) -> None:
     """Train the challenger by the same command on all rows, the newest included: what goes out."""
-    errand = Errand(world, spec, job, key, now)
-    rows = rows_for(errand.policy, job.body.requested_at)
-    _train(errand, Window(rows.training.start, rows.holdout.end), job.body.challenger, "refitted")
+    attempt = Attempt(world, spec, job, key, now)
+    rows = rows_for(attempt.policy, job.body.requested_at)
+    _train(attempt, Window(rows.training.start, rows.holdout.end), job.body.challenger, "refitted")
 
 
 def trial_of(body: Retraining) -> str:
@@ -119,46 +121,46 @@ def trial_of(body: Retraining) -> str:
     return f"{body.challenger}-trial"
 
 
-def _train(errand: Errand, window: Window, name: str, event: str) -> None:
+def _train(attempt: Attempt, window: Window, name: str, event: str) -> None:
     """Run the operator's command, and register what it made."""
-    spec, job, policy = errand.spec, errand.job, errand.policy
-    rows = training_rows(errand.world, spec, window)
+    spec, job, policy = attempt.spec, attempt.job, attempt.policy
+    rows = training_rows(attempt.world, spec, window)
     label = spec.schema.label.column if spec.schema.label else LABEL
     request = TrainRequest(model=spec.model, version=name, label=label, features=features(rows.columns), seed=SEED)
     grown = msgspec.structs.replace(job.body, rows=rows.height)
     try:
-        manifest = errand.world.trainer.train(
-            policy.run, request, rows.rename({LABEL: label}), key=errand.key, timeout=policy.timeout
+        manifest = attempt.world.trainer.train(
+            policy.run, request, rows.rename({LABEL: label}), key=attempt.key, timeout=policy.timeout
         )
     except KillickError as error:
-        errand.finish("failed", msgspec.structs.replace(grown, ended_at=errand.now), str(error))
+        attempt.finish("failed", msgspec.structs.replace(grown, ended_at=attempt.now), str(error))
         return
     version = Version(
         model=spec.model,
         name=name,
         loader=manifest.loader,
         artifact=manifest.artifact,
-        registered_at=errand.now,
+        registered_at=attempt.now,
         trained_until=window.end,
         metrics=manifest.metrics,
         lineage=manifest.lineage | {"job": job.id, "why": job.body.reason},
     )
-    errand.finish(event, grown, f"{name} was trained on {rows.height} rows", version)
+    attempt.finish(event, grown, f"{name} was trained on {rows.height} rows", version)
 
 
 def judge_challenger(world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant) -> None:
     """The gate: is the challenger surely better than live on rows that neither was trained on?"""
-    errand, body = Errand(world, spec, job, key, now), job.body
-    holdout = rows_for(errand.policy, body.requested_at).holdout
+    attempt, body = Attempt(world, spec, job, key, now), job.body
+    holdout = rows_for(attempt.policy, body.requested_at).holdout
     labelled = labelled_between(world, spec.model, holdout, body.requested_at)
     rows = without_spoiled(labelled, spec, spoiled_by(world, spec, now))
     with world.control.transaction() as t:
         live = Book(t, spec.model, now).alias("live").version or ""
     gain = compare_versions(world, spec, rows, better=trial_of(body), than=live, now=now)
-    accepted = gain.rows >= LABELS_MIN and gain.surely_better(errand.policy.gate.alpha)
+    accepted = gain.rows >= LABELS_MIN and gain.surely_better(attempt.policy.gate.alpha)
     grown = msgspec.structs.replace(body, evidence={"gain": gain.as_evidence()}, ended_at=None if accepted else now)
     said = f"{'surely better' if accepted else 'not shown to be better'}: {gain.words}"
-    errand.finish("accept" if accepted else "refuse", grown, said)
+    attempt.finish("accept" if accepted else "refuse", grown, said)
 
 
 def start_rollout(world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant) -> None:
@@ -166,7 +168,7 @@ def start_rollout(world: World, spec: Spec, job: Machine[Retraining], key: str, 
     with world.control.transaction() as t:
         book = Book(t, spec.model, now)
         fresh = book.machine("retraining", job.id)
-        if fresh and fresh.allows("released"):
+        if fresh and fresh.state == job.state and fresh.allows("released"):
             begin_rollout(book, spec, job.body.challenger, f"passed the gate of {job.id}", base_rate_of(book, spec))
             book.move(
                 fresh, "released", msgspec.structs.replace(fresh.body, ended_at=now), reason="its rollout has begun"

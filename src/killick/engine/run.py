@@ -12,7 +12,7 @@ import msgspec
 
 from killick.engine.record import Book, Errand
 from killick.engine.retrain import judge_challenger, refit, start_rollout, train
-from killick.engine.steer import steer
+from killick.engine.steer import back_to, steer
 from killick.errors import IllegalMove
 
 if TYPE_CHECKING:
@@ -46,16 +46,25 @@ def run_due(world: World, spec: Spec, now: Instant) -> None:
             if machine is None:
                 message = f"command {command.key} is of {errand.machine}, which does not exist"
                 raise IllegalMove(message)
-            PERFORMERS[command.name](world, spec, machine, command.key, now)
+            if machine.state == errand.state:
+                PERFORMERS[command.name](world, spec, machine, command.key, now)
+            else:
+                _drop(world, command.key, now)
+
+
+def _drop(world: World, key: str, now: Instant) -> None:
+    """Leave a command undone whose machine has moved on: an abort came first, and has commands of its own."""
+    with world.control.transaction() as t:
+        t.finish(key, now)
 
 
 def set_traffic(world: World, spec: Spec, machine: Machine[Any], key: str, now: Instant) -> None:
-    """Apply the wanted plan, and tell the machine that asked."""
+    """Apply the wanted plan, and tell the machine that asked, if it still waits for this."""
     plan = steer(world, spec, key, now)
     with world.control.transaction() as t:
         book = Book(t, spec.model, now)
         fresh = book.machine(machine.kind, machine.id)
-        if fresh and fresh.allows("applied"):
+        if fresh and fresh.state == machine.state and fresh.allows("applied"):
             if machine.kind == "rollout":
                 _point_live(book, fresh)
             book.move(fresh, "applied", reason=f"traffic follows epoch {plan.epoch}", epoch=plan.epoch)
@@ -67,7 +76,7 @@ def _point_live(book: Book, rollout: Machine[Any]) -> None:
     if rollout.state == "promoting":
         book.point("live", rollout.body.version, f"promoted by {rollout.id}")
     elif rollout.state == "rolling_back" and book.alias("live").version == rollout.body.version:
-        book.point("live", rollout.body.against, f"taken back by {rollout.id}")
+        book.point("live", back_to(book, rollout.body), f"taken back by {rollout.id}")
 
 
 PERFORMERS: Mapping[str, Callable[[World, Spec, Machine[Any], str, Instant], None]] = {

@@ -14,12 +14,13 @@ import msgspec
 from killick.engine.record import Book
 from killick.recovery.states import IN_FORCE
 from killick.rollout.plan import Wanted, make_plan
-from killick.rollout.states import CANARY_STATES
+from killick.rollout.states import CANARY_STATES, STOPPED_STATES
 from killick_client.assignment import TrafficPlan  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
     from killick.clock import Instant
     from killick.engine.world import World
+    from killick.rollout.states import Rollout
     from killick.spec.document import Spec
 
 
@@ -65,20 +66,35 @@ def restore(world: World, spec: Spec, now: Instant) -> None:
 
 
 def wanted(book: Book, spec: Spec) -> Wanted:
-    """Return what all running machines together want of traffic."""
-    live = book.alias("live").version or ""
-    canary, shadow, salt = None, [], ""
+    """Return what all running machines together want of traffic. The alias says who is live until that changes."""
+    pointed = book.alias("live").version or ""
+    live, canary, shadow, salt = pointed, None, [], ""
     for machine in book.machines("rollout"):
         rollout = machine.body
         if machine.state in CANARY_STATES:
             canary, salt = (rollout.version, spec.rollout.steps[rollout.step]), rollout.salt
-        elif machine.state in ("promoting", "verifying"):
+        elif machine.state == "promoting":
             live, shadow = rollout.version, [rollout.against]
-        elif machine.state == "rolling_back":
-            live = rollout.against
+        elif machine.state == "verifying":
+            shadow = [rollout.against]
+        elif machine.state == "rolling_back" and rollout.version == pointed:
+            live = back_to(book, rollout)
     fallbacks = [
         (machine.body.segment, machine.body.version)
         for machine in book.machines("recovery")
         if machine.state in IN_FORCE
     ]
     return Wanted(live, tuple(fallbacks), canary, tuple(shadow), salt or spec.model)
+
+
+def back_to(book: Book, rollout: Rollout) -> str:
+    """Return who serves when a rollout is taken back: the version before it, or before one that was stopped since."""
+    stopped: dict[str, str] = {}
+    for machine in book.machines("rollout"):
+        stopped.pop(machine.body.version, None)
+        if machine.state in STOPPED_STATES:
+            stopped[machine.body.version] = machine.body.against
+    version = rollout.against
+    while version in stopped:
+        version = stopped.pop(version)
+    return version

@@ -1,8 +1,8 @@
 """The summary of a categorical or boolean column: counts of the categories that the reference knew.
 
 Guarantee: counts are exact for the known categories; every other value is counted as *other*, so a million distinct
-values cost what a hundred do. What was known never changes; a value that is new in production is *other*, which is how a
-surge of unseen categories shows. Cost: one hash look-up a value; at most 102 numbers a column.
+values cost what a hundred do. What was known never changes; a value that is new in production is *other*, which is how
+a surge of unseen categories shows. Cost: one hash look-up a value; at most 102 numbers a column.
 """
 
 from __future__ import annotations
@@ -46,12 +46,11 @@ class CategoricalScale(msgspec.Struct, frozen=True, tag="categorical", tag_field
 
     def cells(self, series: pl.Series) -> Iterator[Cells]:
         """Sort the column's values into cells."""
-        known = pl.Series(self.categories, dtype=pl.String)
-        codes = as_text(series).replace_strict(
-            known, pl.arange(len(known), eager=True, dtype=pl.Int64), default=len(known), return_dtype=pl.Int64
-        )
-        index = codes.to_numpy()
-        yield Cells(np.where(series.is_null().to_numpy(), self.bins, index), self.counts_width)
+        codes = as_text(series).cast(pl.Enum(self.categories), strict=False).to_physical().cast(pl.Int64)
+        index = codes.fill_null(len(self.categories)).to_numpy()
+        if series.null_count():
+            index = np.where(series.is_null().to_numpy(), self.bins, index)
+        yield Cells(index, self.counts_width)
 
     def label(self, cell: int) -> str:
         """Name a count's cell in words.
@@ -64,11 +63,27 @@ class CategoricalScale(msgspec.Struct, frozen=True, tag="categorical", tag_field
 
 def fit_categorical(series: pl.Series) -> CategoricalScale:
     """Learn a column's categories from the reference: the commonest hundred, ties in order of the text."""
-    text = as_text(series).drop_nulls()
-    counts = text.value_counts(name="count").sort(["count", text.name], descending=[True, False])
-    return CategoricalScale(series.name, tuple(counts[text.name].head(CATEGORIES_MAX).to_list()))
+    # Under names of our own: an operator's column may well be called "count".
+    text = as_text(series).drop_nulls().alias("text")
+    counts = text.value_counts(name="rows").sort(["rows", "text"], descending=[True, False])
+    return CategoricalScale(series.name, tuple(counts["text"].head(CATEGORIES_MAX).to_list()))
 
 
 def as_text(series: pl.Series) -> pl.Series:
-    """Return the values as text, booleans as `false` and `true`."""
-    return series if series.dtype == pl.String else series.cast(pl.String)
+    """Return the values as text: booleans as `false` and `true`, whole numbers without a point.
+
+    pandas turns whole numbers into floats as soon as one is missing, and `1.0` must stay the category that `1` was.
+    What has no text (a list, bytes) becomes null here, and so *other* in its cell.
+
+    >>> as_text(pl.Series([1.0, 2.5])).to_list()
+    ['1', '2.5']
+    """
+    if series.dtype == pl.String:
+        return series
+    if series.dtype.is_nested():
+        return pl.Series(series.name, [None] * len(series), dtype=pl.String)
+    text = series.cast(pl.String, strict=False)
+    if not series.dtype.is_float():
+        return text
+    whole = series.cast(pl.Int64, strict=False)
+    return text.zip_with((whole.cast(series.dtype) != series).fill_null(value=True), whole.cast(pl.String))

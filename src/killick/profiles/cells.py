@@ -20,14 +20,19 @@ Floats: TypeAlias = "NDArray[np.float64]"
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Row `i` adds `weight[i]` (one, where weights are absent) to cell `index[i]` of `width` cells."""
+    """Row `i` adds `weight[i]` (one, where weights are absent) to cell `index[i]` of `width` cells.
 
-    index: Ints
+    Without an index there is one cell for all rows. Of the cells only the first `kept` are told, where that is given:
+    sums share the index of their counts, and the odd cells at its end have none.
+    """
+
+    index: Ints | None
     width: int
     weight: Floats | None = None
+    kept: int | None = None
 
     def tally(self, groups: Ints, number_of_groups: int) -> NDArray[np.int64] | NDArray[np.float64]:
-        """Return what each group adds up to, shape `[number_of_groups, width]`.
+        """Return what each group adds up to, shape `[number_of_groups, width]`, or `kept` in place of `width`.
 
         Counts are int64 and exact; sums are float64.
 
@@ -35,6 +40,10 @@ class Cells:
         array([[1, 1],
                [0, 1]])
         """
-        size = number_of_groups * self.width
-        flat = np.bincount(groups * self.width + self.index, weights=self.weight, minlength=size)
-        return flat.reshape(number_of_groups, self.width)
+        if self.index is None and self.weight is not None and number_of_groups == 1:
+            return np.array([[self.weight.sum()]])
+        flat = groups
+        if self.index is not None:
+            flat = self.index if number_of_groups == 1 else groups * self.width + self.index
+        tallied = np.bincount(flat, weights=self.weight, minlength=number_of_groups * self.width)
+        return tallied.reshape(number_of_groups, self.width)[:, : self.kept]

@@ -1,8 +1,9 @@
 """The bytes of a profile and of a scale: a promise, versioned.
 
-A packed profile is a MessagePack map `{schema, scale, counts, sums}`: the schema's name, the scale's fingerprint, and the
-two vectors, little-endian and zlib-compressed (mostly zeros). The scale travels apart, once a model, as JSON. What is half
-there is refused by naming what is missing. Files written by every past release stay in `tests/golden/` and must load.
+A packed profile is a MessagePack map `{schema, scale, counts, sums}`: the schema's name, the scale's fingerprint, and
+the two vectors, little-endian and zlib-compressed (mostly zeros). The scale travels apart, once a model, as JSON. What
+is half there is refused by naming what is missing. Files written by every past release stay in `tests/golden/` and
+must load.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 PROFILE_SCHEMA = "killick.profile/1"
 SCALE_SCHEMA = "killick.scale/1"
 
-# A profile is read from stores and files: no vector of ours comes near this, so a bomb is refused before it unpacks.
-_VECTOR_BYTES_MAX = 256 * 1024 * 1024
+# Both vectors hold eight bytes a number.
+_NUMBER_BYTES = 8
 
 
 class _PackedProfile(msgspec.Struct, frozen=True):
@@ -90,14 +91,19 @@ def unpack_scale(packed: bytes) -> Scale:
 
 
 def _vector(packed: bytes, dtype: DTypeLike, width: int, what: str) -> np.ndarray[tuple[int], Any]:
+    unpacker = zlib.decompressobj()
     try:
-        raw = zlib.decompressobj().decompress(packed, _VECTOR_BYTES_MAX)
+        # The scale says how long it is, so a bomb is refused after its first byte too many.
+        raw = unpacker.decompress(packed, width * _NUMBER_BYTES + 1)
     except zlib.error as error:
         raise _refused(f"profile.{what}", f"cannot be unpacked: {error}", None) from None
-    vector = np.frombuffer(raw, dtype=dtype) if len(raw) % 8 == 0 else np.empty(0)
-    if len(vector) != width:
-        raise _refused(f"profile.{what}", f"holds {len(vector)} numbers where the scale has {width}", None)
-    return vector
+    if len(raw) > width * _NUMBER_BYTES:
+        raise _refused(f"profile.{what}", f"holds more than the {width} numbers of the scale", None)
+    if not unpacker.eof:
+        raise _refused(f"profile.{what}", "is cut short", None)
+    if len(raw) < width * _NUMBER_BYTES:
+        raise _refused(f"profile.{what}", f"holds {len(raw)} bytes where the scale has {width} numbers", None)
+    return np.frombuffer(raw, dtype=dtype)
 
 
 def _decode(packed: bytes, kind: type[_PackedProfile], place: str) -> _PackedProfile:

@@ -1,13 +1,13 @@
 """The summary of a numeric column: counts and sums over bins anchored in the reference.
 
-Guarantee: counts are exact; PSI, the KS bracket and rank distances need only them, and Wasserstein-1 is exact from counts
-and sums wherever the two distribution functions do not cross inside a bin (Vallender 1974; derivation in the docs).
-No value, however large, can move a bin: bins come from the reference's quantiles and stay.
-Cost: one binary search a value; 2 x about 24 numbers a column.
+Guarantee: counts are exact; PSI, the KS bracket and rank distances need only them, and Wasserstein-1 is exact from
+counts and sums wherever the two distribution functions do not cross inside a bin (Vallender 1974; derivation in the
+docs). No value, however large, can move a bin: bins come from the reference's quantiles and stay.
+Cost: about 10 ns a value, whatever the number of bins; 2 x about 30 numbers a column.
 
 Bins are right-closed, `(edge, next edge]`. A value that makes up more than half a bin's share (an atom, such as
-`precip = 0`) has a bin of its own, or its mass would blur its neighbours. Beyond what the reference held, bins go on at 1,
-2, 4 and 8 spreads: with a single bin there, a summer seen from a winter's scale would be one bin, and nothing that
+`precip = 0`) has a bin of its own, or its mass would blur its neighbours. Beyond what the reference held, bins go on at
+1, 2, 4 and 8 spreads: with a single bin there, a summer seen from a winter's scale would be one bin, and nothing that
 happened in it would show (decision 0004).
 """
 
@@ -24,12 +24,25 @@ from killick.profiles.cells import Cells
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from killick.profiles.cells import Floats, Ints
 
 # Twenty bins lose little of a smooth shift and need only a hundred rows to be filled; credit scoring's ten lose more.
 BINS = 20
 # How far beyond the reference bins go on, in spreads: a doubling reaches any change of unit in a few bins.
 OUTER = (1.0, 2.0, 4.0, 8.0)
+# Beyond it a number counts as infinite: its square, summed over all rows that there will ever be, must stay a number,
+# or one absurd value would spoil the sums for good, since infinity cannot be subtracted again.
+LARGEST = 1e100
+# The same bound from the other side: a column that varies less than this does not vary.
+_SPREAD_MIN = 1e-40
+# Rounding alone spreads a constant by about 1e-16 of its value, and no real spread comes near that.
+_SPREAD_RELATIVE_MIN = 1e-12
+# A block of values that stays in a core's cache while all edges pass over it.
+_BLOCK_ROWS = 32_768
+# With fewer rows the calls cost more than they save, and with more edges a byte could not count them.
+_SCAN_ROWS_MIN, _SCAN_EDGES_MAX = 8_192, 255
 # Missing, NaN, -inf and +inf follow the bins: unknown is a value, and each of the four has another cause.
 ODD = ("missing", "nan", "negative_infinity", "positive_infinity")
 
@@ -64,20 +77,20 @@ class NumericScale(msgspec.Struct, frozen=True, tag="numeric", tag_field="kind")
 
     def cells(self, series: pl.Series) -> Iterator[Cells]:
         """Sort the column's values into cells: counts, sums by bin, and the second moment."""
-        missing = series.is_null().to_numpy()
-        values = series.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
-        finite = np.isfinite(values)
-        index = np.searchsorted(np.asarray(self.edges), values, side="left")
-        if not finite.all():
-            odd = self.bins + _odd_kind(values, missing)
-            index = np.where(finite, index, odd)
-        held = np.where(finite, values, 0.0)
-        bin_index = np.where(finite, index, 0)
-        with np.errstate(over="ignore"):
-            moment = np.where(finite, ((held - self.centre) / self.spread) ** 2, 0.0)
+        values = _numbers(series)
+        index = _bins(np.asarray(self.edges), values)
+        usable = np.abs(values) <= LARGEST
+        if usable.all():
+            held = values
+            moments = (values - self.centre) / self.spread
+        else:
+            odd = ~usable
+            index[odd] = self.bins + _odd_kind(values[odd], series.is_null().to_numpy()[odd])
+            held = np.where(usable, values, 0.0)
+            moments = np.where(usable, (held - self.centre) / self.spread, 0.0)
         yield Cells(index, self.counts_width)
-        yield Cells(bin_index, self.bins, held)
-        yield Cells(np.zeros_like(index), 1, moment)
+        yield Cells(index, self.counts_width, held, kept=self.bins)
+        yield Cells(None, 1, np.square(moments, out=moments))
 
     def label(self, cell: int) -> str:
         """Name a count's cell in words.
@@ -87,11 +100,19 @@ class NumericScale(msgspec.Struct, frozen=True, tag="numeric", tag_field="kind")
         """
         if cell >= self.bins:
             return ODD[cell - self.bins].replace("_", " ")
-        if cell == 0:
-            return f"<= {self.edges[0]:.6g}" if self.edges else "any"
+        if not self.edges:
+            return "any"
         if cell == self.bins - 1:
-            return f"> {self.edges[-1]:.6g}"
-        return f"({self.edges[cell - 1]:.6g}, {self.edges[cell]:.6g}]"
+            return f"> {_short(self.edges[-1])}"
+        top = self.edges[cell]
+        # An edge just below another one is there to give the value of the other a bin of its own.
+        after = self.edges[cell + 1] if cell + 1 < len(self.edges) and _touch(top, self.edges[cell + 1]) else None
+        if cell == 0:
+            return f"<= {_short(top)}" if after is None else f"< {_short(after)}"
+        bottom = self.edges[cell - 1]
+        if _touch(bottom, top):
+            return _short(top)
+        return f"({_short(bottom)}, {_short(top)}]" if after is None else f"({_short(bottom)}, {_short(after)})"
 
 
 def fit_numeric(series: pl.Series, declared: tuple[float, float] | None = None) -> NumericScale:
@@ -101,24 +122,28 @@ def fit_numeric(series: pl.Series, declared: tuple[float, float] | None = None) 
         series: the column's values in the reference.
         declared: the range that the operator declares; without one, it is that of the reference.
 
-    A column without a single finite value has no edges: all that comes later falls into one bin, and says so.
+    A column without a single finite value has no edges but those of a declared range: all that comes later falls into
+    one bin, and says so.
     """
-    values = series.drop_nulls().cast(pl.Float64, strict=False).to_numpy()
-    values = values[np.isfinite(values)]
+    # Sorted, so that rows in another order give the same scale to the last bit.
+    values = np.sort(_numbers(series))
+    values = values[np.abs(values) <= LARGEST]
+    if declared:
+        declared = max(declared[0], -LARGEST), min(declared[1], LARGEST)
     if not len(values):
-        return NumericScale(series.name, (), 0.0, 1.0)
-    least, most = float(values.min()), float(values.max())
+        edges = np.unique([np.nextafter(declared[0], -np.inf), declared[1]]) if declared else np.empty(0)
+        return NumericScale(series.name, tuple(edges.tolist()), 0.0, 1.0, *(declared or (0.0, 0.0)))
+    least, most = float(values[0]), float(values[-1])
     low, high = declared or (least, most)
     inner = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf")
     atoms = _atoms(values)
-    # The spread is that of the middle 98 %, so that one absurd value in the reference cannot flatten every later effect.
-    bottom, top = np.quantile(values, [0.01, 0.99])
-    core = values[(values >= bottom) & (values <= top)]
-    spread = float(core.std()) or float(values.std()) or 1.0
+    core = _core(values)
+    spread = _spread(core) or _spread(values) or 1.0
     beyond = np.asarray(OUTER) * spread
     below = np.nextafter(np.concatenate([atoms, [least, low]]), -np.inf)
     edges = np.unique(np.concatenate([inner, atoms, below, [most, high], least - beyond, most + beyond]))
-    return NumericScale(series.name, tuple(edges.tolist()), float(core.mean()), spread, low, high)
+    edges += 0.0  # -0.0 and 0.0 are one edge, and must be one text in the fingerprint
+    return NumericScale(series.name, tuple(edges.tolist()), float(core.mean()), spread, low + 0.0, high + 0.0)
 
 
 def outside(scale: NumericScale, counts: Ints) -> Ints:
@@ -126,7 +151,49 @@ def outside(scale: NumericScale, counts: Ints) -> Ints:
     edges = np.asarray(scale.edges)
     tops = np.append(edges, np.inf)
     inside = (tops >= scale.low) & (tops <= scale.high)
-    return counts[..., : scale.bins][..., ~inside].sum(axis=-1)
+    beyond: Ints = counts[..., : scale.bins][..., ~inside].sum(axis=-1)
+    return beyond
+
+
+def _bins(edges: Floats, values: Floats) -> Ints:
+    """How many edges lie below each value: its bin. NaN is in any.
+
+    Comparing every value with every edge takes no branch, so it is six times as fast as a binary search whose steps no
+    processor can foresee (1M values, 29 edges: 3.5 ms against 22 ms).
+    """
+    if len(values) < _SCAN_ROWS_MIN or len(edges) > _SCAN_EDGES_MAX:
+        return np.searchsorted(edges, values, side="left")
+    index = np.empty(len(values), np.int64)
+    above, below = np.empty(_BLOCK_ROWS, np.bool_), np.empty(_BLOCK_ROWS, np.uint8)
+    for start in range(0, len(values), _BLOCK_ROWS):
+        block = values[start : start + _BLOCK_ROWS]
+        rows = len(block)
+        below[:rows] = 0
+        for edge in edges:
+            np.greater(block, edge, out=above[:rows])
+            below[:rows] += above[:rows].view(np.uint8)
+        index[start : start + rows] = below[:rows]
+    return index
+
+
+def _numbers(series: pl.Series) -> Floats:
+    """Return the values as float64; NaN for what is missing, and for what is no number (text, a list)."""
+    if series.dtype.is_nested():
+        return np.full(len(series), np.nan)
+    return series.cast(pl.Float64, strict=False).to_numpy()
+
+
+def _core(values: Floats) -> Floats:
+    """The middle 98 %: one absurd value in the reference must not flatten every later effect."""
+    bottom, top = np.quantile(values, [0.01, 0.99])
+    core = values[(values >= bottom) & (values <= top)]
+    return core if len(core) else values
+
+
+def _spread(values: Floats) -> float:
+    """The standard deviation; 0 for what does not vary but for rounding."""
+    spread = float(values.std())
+    return spread if spread >= max(_SPREAD_MIN, _SPREAD_RELATIVE_MIN * float(np.abs(values).max())) else 0.0
 
 
 def _atoms(values: Floats) -> Floats:
@@ -135,9 +202,17 @@ def _atoms(values: Floats) -> Floats:
     return distinct[counts > len(values) / (2 * BINS)]
 
 
-def _odd_kind(values: Floats, missing: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Ints:
-    """0 missing, 1 NaN, 2 -inf, 3 +inf."""
+def _odd_kind(values: Floats, missing: NDArray[np.bool_]) -> Ints:
+    """0 missing, 1 NaN, 2 negative and infinite, 3 positive and infinite."""
     kind = np.where(missing, 0, 1)
-    kind = np.where(np.isneginf(values), 2, kind)
-    return np.where(np.isposinf(values), 3, kind)
+    kind = np.where(values < -LARGEST, 2, kind)
+    return np.where(values > LARGEST, 3, kind)
 
+
+def _touch(low: float, high: float) -> bool:
+    return bool(np.nextafter(high, -np.inf) == low)
+
+
+def _short(edge: float) -> str:
+    """Write an edge; the number next to zero is meant as zero."""
+    return f"{edge if abs(edge) > np.finfo(float).tiny else 0:.6g}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import polars as pl
+    from numpy.typing import NDArray
 
     from killick.profiles.cells import Floats, Ints
 
@@ -91,18 +92,27 @@ class OutcomeScale(msgspec.Struct, frozen=True, tag="outcome", tag_field="kind")
         yield Cells(labels * SCORE_BINS + bins, 2 * SCORE_BINS)
         yield Cells(2 * (scores > self.threshold) + labels, 4)
         loss = log_losses(scores, labels)
-        yield Cells(np.zeros_like(bins), 1, loss)
-        yield Cells(np.zeros_like(bins), 1, loss**2)
+        yield Cells(None, 1, loss)
+        yield Cells(None, 1, loss**2)
 
 
-def valid_scores(scores: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def valid_scores(scores: Floats) -> NDArray[np.bool_]:
     """Whether each score is a probability."""
     return (scores >= 0) & (scores <= 1)
 
 
-def score_bins(scores: Floats, valid: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Ints:
-    """The even bin of each score; 0 for what is not a probability."""
-    return np.minimum(np.where(valid, scores, 0.0) * SCORE_BINS, SCORE_BINS - 1).astype(np.int64)
+def score_bins(scores: Floats, valid: NDArray[np.bool_]) -> Ints:
+    """The even bin of each score, `[k / 100, (k + 1) / 100)` to the last bit; 0 for what is not a probability.
+
+    >>> score_bins(np.array([0.0, 0.29, 0.57, 1.0]), np.full(4, fill_value=True))
+    array([ 0, 29, 57, 99])
+    """
+    held = np.where(valid, scores, 0.0)
+    bins = (held * SCORE_BINS).astype(np.int64)
+    # 0.29 * 100 is 28.999999999999996: the product may round across an edge, and one step mends it.
+    bins += held >= (bins + 1) / SCORE_BINS
+    bins -= held < bins / SCORE_BINS
+    return np.minimum(bins, SCORE_BINS - 1)
 
 
 def log_losses(scores: Floats, labels: Ints) -> Floats:

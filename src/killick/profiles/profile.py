@@ -1,8 +1,8 @@
 """The profile: an additive summary of rows on a scale.
 
 Promise: counts (int64, exact) and sums (float64) form a group under `+` and `-` with `empty` as unit. Adding profiles
-equals profiling all the rows at once, however they were split and in whatever order; so any window, segment or version is
-a sum of smaller ones, and a corrected label is one subtraction and one addition.
+equals profiling all the rows at once, however they were split and in whatever order; so any window, segment or version
+is a sum of smaller ones, and a corrected label is one subtraction and one addition.
 Cost: two vectors whose length the scale fixes, whatever the number of rows.
 """
 
@@ -40,11 +40,13 @@ class Profile:
     @classmethod
     def merge(cls, scale: Scale, profiles: Iterable[Profile]) -> Profile:
         """Return the sum of profiles, `empty` when there is none."""
-        zero = cls.empty(scale)
-        parts = [profile for profile in profiles if zero._same_scale(profile)]
+        parts = list(profiles)
+        for part in parts:
+            _refuse_other_scale(scale, part)
         if not parts:
-            return zero
-        return cls(scale, np.sum([part.counts for part in parts], axis=0), np.sum([part.sums for part in parts], axis=0))
+            return cls.empty(scale)
+        counts = np.sum([part.counts for part in parts], axis=0)
+        return cls(scale, counts, np.sum([part.sums for part in parts], axis=0))
 
     @property
     def rows(self) -> int:
@@ -52,11 +54,11 @@ class Profile:
         return int(self.counts[0])
 
     def __add__(self, other: Profile) -> Profile:
-        self._same_scale(other)
+        _refuse_other_scale(self.scale, other)
         return Profile(self.scale, self.counts + other.counts, self.sums + other.sums)
 
     def __sub__(self, other: Profile) -> Profile:
-        self._same_scale(other)
+        _refuse_other_scale(self.scale, other)
         return Profile(self.scale, self.counts - other.counts, self.sums - other.sums)
 
     def __eq__(self, other: object) -> bool:
@@ -76,18 +78,6 @@ class Profile:
     def sums_of(self, column: str) -> Floats:
         """Return a column's sums."""
         return self.sums[self.scale.sums[column]]
-
-    def _same_scale(self, other: Profile) -> bool:
-        if self.scale is not other.scale and self.scale.fingerprint != other.scale.fingerprint:
-            raise CallError(
-                Mistake(
-                    "profile",
-                    "was made on another scale, so it cannot be added or compared",
-                    value=other.scale.fingerprint[:12],
-                    hint=f"profile the rows again on scale {self.scale.fingerprint[:12]}",
-                )
-            )
-        return True
 
 
 def profile_rows(scale: Scale, table: pl.DataFrame, groups: Ints, number_of_groups: int) -> list[Profile]:
@@ -132,6 +122,18 @@ def stack(profiles: Sequence[Profile], column: str) -> tuple[Ints, Floats]:
         np.stack([profile.counts_of(column) for profile in profiles]),
         np.stack([profile.sums_of(column) for profile in profiles]),
     )
+
+
+def _refuse_other_scale(scale: Scale, profile: Profile) -> None:
+    if scale is not profile.scale and scale.fingerprint != profile.scale.fingerprint:
+        raise CallError(
+            Mistake(
+                "profile",
+                "was made on another scale, so it cannot be added or compared",
+                value=profile.scale.fingerprint[:12],
+                hint=f"profile the rows again on scale {scale.fingerprint[:12]}",
+            )
+        )
 
 
 def _tally(cells: Iterable[Cells], groups: Ints, number: int, counts: list[Ints], sums: list[Floats]) -> None:

@@ -28,6 +28,7 @@ RECOVERY = Table(
         ("recommended", "mended"): Move("unneeded"),
         ("recommended", "abort"): Move("unneeded"),
         ("acting", "applied"): Move("verifying"),
+        ("acting", "mended"): _UNDO,
         ("acting", "abort"): _UNDO,
         ("verifying", "effective"): Move("holding"),
         ("verifying", "ineffective"): _UNDO,

@@ -114,11 +114,11 @@ def span(window: Window | None) -> str:
 def lasting(duration: Duration) -> str:
     """Write about how long, in the unit that a person would choose.
 
-    >>> lasting(26 * DAY), lasting(5 * HOUR), lasting(36 * HOUR), lasting(30 * MINUTE)
-    ('26 days', '5 hours', '36 hours', '30 minutes')
+    >>> lasting(26 * DAY), lasting(HOUR), lasting(36 * HOUR), lasting(30 * MINUTE)
+    ('26 days', '1 hour', '36 hours', '30 minutes')
     """
     if duration >= 2 * DAY:
         return counted(round(duration / DAY), "day")
-    if duration >= 2 * HOUR:
+    if duration >= HOUR:
         return counted(round(duration / HOUR), "hour")
     return counted(max(round(duration / MINUTE), 0), "minute")

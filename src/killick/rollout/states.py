@@ -53,6 +53,7 @@ ROLLOUT = Table(
     },
 )
 CANARY_STATES = frozenset({"stepping", "watching"})
+STOPPED_STATES = frozenset({"rolling_back", "rolled_back"})
 LIVE_STATES = frozenset({"promoting", "verifying", "promoted"})
 
 

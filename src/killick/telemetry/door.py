@@ -6,6 +6,8 @@ features keep theirs. What the spec promises and the table does not hold is a `D
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import polars as pl
@@ -23,8 +25,6 @@ from killick.telemetry.columns import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from killick.spec.document import Label, Schema, Spec
 
 
@@ -35,6 +35,13 @@ class ArrowStream(Protocol):
         """Return a PyCapsule with the stream."""
         ...
 
+
+# Without these a row belongs to no window, or cannot be told from its own copy.
+_WHOLE = frozenset({PREDICTION_ID, EVENT_TIME})
+
+# What ends the text of a time that says how far it is from UTC: `Z`, `+02`, `+02:00`, `-0500`. A date alone ends in
+# `-05` too, so a time of day must stand before it.
+_ZONED = r"\d:\d{2}(?::\d{2})?(?:[.,]\d+)?\s*(?:[zZ]|[+-]\d{2}(?::?\d{2})?)$"
 
 Table: TypeAlias = "pl.DataFrame | pl.LazyFrame | ArrowStream | Mapping[str, list[object]]"
 
@@ -54,15 +61,16 @@ def admit(table: Table, *, name: str) -> pl.DataFrame:
     """
     if isinstance(table, pl.DataFrame):
         return table
-    if isinstance(table, pl.LazyFrame):
-        return table.collect()
+    hint = "give a table with the Arrow C stream interface (pandas, Polars, pyarrow, DuckDB ...) or a path"
+    if not isinstance(table, pl.LazyFrame | Mapping) and not hasattr(table, "__arrow_c_stream__"):
+        raise DataError(Mistake(name, "is not a table", value=type(table).__name__, hint=hint))
     try:
-        return pl.DataFrame(table)
+        return table.collect() if isinstance(table, pl.LazyFrame) else pl.DataFrame(table)
     except pl.exceptions.DuplicateError as error:
         raise DataError(Mistake(name, f"names a column twice: {error}", hint="rename one of the two")) from None
     except Exception as error:  # whatever the foreign library raises while it hands its table over
-        hint = "give a table with the Arrow C stream interface (pandas, Polars, pyarrow, DuckDB ...) or a path"
-        raise DataError(Mistake(name, f"is not a table: {error}", value=type(table).__name__, hint=hint)) from error
+        problem = f"cannot be read as a table: {error}"
+        raise DataError(Mistake(name, problem, value=type(table).__name__, hint=hint)) from error
 
 
 def arrange(table: pl.DataFrame, spec: Spec, *, name: str, needed: frozenset[str] = frozenset()) -> pl.DataFrame:
@@ -81,7 +89,11 @@ def arrange(table: pl.DataFrame, spec: Spec, *, name: str, needed: frozenset[str
     features = features_of(table, spec)
     mistakes = [_missing(part, columns.get(part), table, name) for part in sorted(needed)]
     mistakes += [
-        Mistake(f"{name}.{feature}", "is a feature with a name that the house keeps for itself", hint="rename the column")
+        Mistake(
+            f"{name}.{feature}",
+            "is a feature with a name that the house keeps for itself",
+            hint=f"rename the column, or leave it out: features: {{exclude: [{feature}]}}",
+        )
         for feature in features
         if feature in PARTS and columns.get(feature) != feature
     ]
@@ -94,6 +106,10 @@ def arrange(table: pl.DataFrame, spec: Spec, *, name: str, needed: frozenset[str
         if column and column in table.columns
     ]
     arranged = table.select([*[table[feature] for feature in features], *parts])
+    whole = _WHOLE & (needed | {EVENT_TIME}) & set(arranged.columns)
+    gaps = [_gap(arranged[part], f"{name}.{columns[part]}") for part in sorted(whole)]
+    if any(gaps):
+        raise DataError(*[gap for gap in gaps if gap])
     return _with_known_at(arranged, spec.schema.label)
 
 
@@ -120,6 +136,8 @@ def part_columns(schema: Schema) -> dict[str, str | None]:
 def instants(series: pl.Series, time_zone: str, place: str) -> pl.Series:
     """Return times as int64 microseconds UTC; naive ones are in the spec's time zone.
 
+    Of an hour that comes twice the first is meant; a time that the clocks leap over is taken as if they had not leapt.
+
     Raises:
         DataError: the column holds no times.
 
@@ -127,20 +145,16 @@ def instants(series: pl.Series, time_zone: str, place: str) -> pl.Series:
     >>> instants(pl.Series("t", [datetime(1970, 1, 1, 1)]), "Europe/Berlin", "t").to_list()
     [0]
     """
+    if series.dtype == pl.Null:
+        return series.cast(pl.Int64)
     if series.dtype == pl.String:
-        parsed = series.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
-        if parsed.null_count() > series.null_count():
-            bad = series.filter(parsed.is_null() & series.is_not_null())[0]
-            raise DataError(Mistake(place, "does not hold times", value=bad, hint="write ISO 8601, as 2013-04-01T00:00Z"))
-        series = parsed
+        return _written_instants(series, time_zone, place)
     if series.dtype == pl.Date:
         series = series.cast(pl.Datetime("us"))
     if not isinstance(series.dtype, pl.Datetime):
         hint = "give a timestamp column, or ISO 8601 text"
         raise DataError(Mistake(place, "does not hold times", value=str(series.dtype), hint=hint))
-    if series.dtype.time_zone is None:
-        series = series.dt.replace_time_zone(time_zone, ambiguous="earliest", non_existent="null")
-    return series.dt.epoch("us")
+    return (_located(series, time_zone) if series.dtype.time_zone is None else series).dt.epoch("us")
 
 
 def binary_labels(series: pl.Series, positive: str | float | None, place: str) -> pl.Series:
@@ -149,18 +163,67 @@ def binary_labels(series: pl.Series, positive: str | float | None, place: str) -
     Raises:
         DataError: the column has other values than two, or it is not clear which of them is positive.
     """
+    if series.dtype.is_float():
+        series = series.fill_nan(None)  # how pandas says that there is no label yet
+    if series.null_count() == len(series):
+        return series.cast(pl.Int64, strict=False)
     if positive is not None:
-        return (series.cast(pl.String) == str(positive).lower() if series.dtype == pl.Boolean else series == positive).cast(
-            pl.Int64
-        )
+        return _equal(series, positive, place)
     if series.dtype == pl.Boolean:
         return series.cast(pl.Int64)
-    values = series.drop_nulls().unique()
-    if series.dtype.is_numeric() and values.is_in([0, 1]).all():
+    if series.dtype.is_numeric() and ((series == 0) | (series == 1)).all():
         return series.cast(pl.Int64)
-    shown = ", ".join(str(value) for value in values.sort().head(3).to_list())
+    shown = ", ".join(repr(value) for value in series.drop_nulls().unique().sort().head(3).to_list())
     hint = "name the positive one: schema: {label: {column: ..., positive: ...}}"
-    raise DataError(Mistake(place, "is not a binary label that explains itself", value=shown, hint=hint))
+    raise DataError(Mistake(place, f"is not a binary label that explains itself: it holds {shown}", hint=hint))
+
+
+def _equal(series: pl.Series, positive: str | float, place: str) -> pl.Series:
+    """Whether each label is the positive one. A batch may well hold no positive, but never three kinds of label."""
+    if series.n_unique() - (series.null_count() > 0) > 2:  # noqa: PLR2004 - a binary label has two values
+        shown = ", ".join(repr(value) for value in series.drop_nulls().unique().sort().head(3).to_list())
+        raise DataError(Mistake(place, f"is a binary label with more than two values: {shown} ...", value=positive))
+    if series.dtype == pl.Boolean:
+        return (series.cast(pl.String) == str(positive).lower()).cast(pl.Int64)
+    if series.dtype.is_numeric():
+        try:
+            return (series == float(positive)).cast(pl.Int64)
+        except ValueError:
+            hint = "write the positive label as a number: schema: {label: {positive: 1}}"
+            raise DataError(
+                Mistake(place, "holds numbers, and none can be the label", value=positive, hint=hint)
+            ) from None
+    return (series.cast(pl.String) == str(positive)).cast(pl.Int64)
+
+
+def _written_instants(series: pl.Series, time_zone: str, place: str) -> pl.Series:
+    """Read ISO 8601 text: with an offset or `Z` it names an instant, without one a local time."""
+    zoned = series.str.contains(_ZONED).fill_null(value=False)
+    nothing = pl.Series(series.name, [None], dtype=pl.String)
+    with_zone = _parsed(series.zip_with(zoned, nothing))
+    local = _parsed(series.zip_with(~zoned, nothing)).dt.replace_time_zone(None)
+    read = with_zone.zip_with(zoned, _located(local, time_zone).dt.convert_time_zone("UTC"))
+    if read.null_count() > series.null_count():
+        bad = series.filter(read.is_null() & series.is_not_null())[0]
+        raise DataError(Mistake(place, "does not hold times", value=bad, hint="write ISO 8601, as 2013-04-01T00:00Z"))
+    return read.dt.epoch("us")
+
+
+def _parsed(text: pl.Series) -> pl.Series:
+    """Read what is ISO 8601, and nothing else: whoever wrote 02/03/2013 must say himself which month he meant."""
+    iso = text.zip_with(text.str.contains(r"^\d{4}-\d{2}-\d{2}"), pl.Series(text.name, [None], dtype=pl.String))
+    return iso.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+
+
+def _located(local: pl.Series, time_zone: str) -> pl.Series:
+    """Put local times on the world's clock."""
+    found = local.dt.replace_time_zone(time_zone, ambiguous="earliest", non_existent="null")
+    if found.null_count() > local.null_count():
+        # No zone has two leaps within a day, so a day earlier the old offset was in force.
+        day = timedelta(days=1)
+        before = (local - day).dt.replace_time_zone(time_zone, ambiguous="earliest", non_existent="null") + day
+        found = found.zip_with(found.is_not_null(), before)
+    return found
 
 
 def _part(part: str, series: pl.Series, spec: Spec, name: str) -> pl.Series:
@@ -171,8 +234,9 @@ def _part(part: str, series: pl.Series, spec: Spec, name: str) -> pl.Series:
         positive = spec.schema.label.positive if spec.schema.label else None
         return binary_labels(series, positive, place) if spec.task == "binary" else series
     if part == SCORE:
-        if not series.dtype.is_numeric():
-            raise DataError(Mistake(place, "is the score, but holds no numbers", value=str(series.dtype)))
+        if not series.dtype.is_numeric() and series.null_count() < len(series):
+            hint = "give the probability of the positive class, a number from 0 to 1"
+            raise DataError(Mistake(place, "is the score, but holds no numbers", value=str(series.dtype), hint=hint))
         return series.cast(pl.Float64)
     return series.cast(pl.String)
 
@@ -184,9 +248,18 @@ def _with_known_at(arranged: pl.DataFrame, label: Label | None) -> pl.DataFrame:
     return arranged.with_columns((pl.col(EVENT_TIME) + label.delay).alias(KNOWN_AT))
 
 
+def _gap(series: pl.Series, place: str) -> Mistake | None:
+    if not series.null_count():
+        return None
+    first = series.is_null().arg_max()
+    problem = f"is empty in {series.null_count()} rows, the first of which is row {first}"
+    return Mistake(place, problem, hint=f"every row needs its {series.name}; leave the others out")
+
+
 def _missing(part: str, column: str | None, table: pl.DataFrame, name: str) -> Mistake | None:
     if column is None:
         return Mistake(f"schema.{part}", "is not in the spec, and is needed here", hint="name the column that holds it")
     if column not in table.columns:
-        return Mistake(f"{name}.{column}", f"is missing; the spec says it is the {part}", hint=did_you_mean(column, table.columns))
+        hint = did_you_mean(column, table.columns)
+        return Mistake(f"{name}.{column}", f"is missing; the spec says it is the {part}", hint=hint)
     return None

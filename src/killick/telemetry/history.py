@@ -1,7 +1,7 @@
 """History in the order in which it could be known: what a replay may see, and nothing later.
 
-A prediction can be known at its event time, an outcome at its `known_at`, a change when it happened. A history hands out
-what became known in a window; whoever holds it cannot ask for more.
+A prediction can be known at its event time, an outcome at its `known_at`, a change when it happened. A history hands
+out what became known in a window; whoever holds it cannot ask for more.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class History:
             outcomes = arranged.select(PREDICTION_ID, LABEL, KNOWN_AT).drop_nulls()
         else:
             outcomes = pl.DataFrame(schema={PREDICTION_ID: pl.String, LABEL: pl.Int64, KNOWN_AT: pl.Int64})
-        return cls(predictions, outcomes.sort(KNOWN_AT, maintain_order=True), tuple(sorted(changes, key=lambda c: c.at)))
+        outcomes = outcomes.sort(KNOWN_AT, maintain_order=True)
+        return cls(predictions, outcomes, tuple(sorted(changes, key=lambda change: change.at)))
 
     @property
     def window(self) -> Window:

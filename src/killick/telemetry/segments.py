@@ -55,11 +55,13 @@ def group_by(table: pl.DataFrame, by: SegmentBy) -> Grouping:
     """
     if not by:
         return Grouping(pl.zeros(table.height, dtype=pl.Int64, eager=True).to_numpy(), (EVERYTHING,))
-    keys = table.select(band_values(table, band).alias(band.name) for band in by)
     names = [band.name for band in by]
-    distinct = keys.group_by(names).len().sort(["len", *names], descending=[True, *[False] * len(names)])
-    kept = distinct.head(SEGMENTS_MAX).drop("len").sort(names).with_row_index("code")
-    codes = keys.join(kept, on=names, how="left", maintain_order="left")["code"].cast(pl.Int64)
+    # Under names of our own: an operator may well call a band "len".
+    keys = pl.DataFrame({f"band {at}": band_values(table, band) for at, band in enumerate(by)})
+    distinct = keys.group_by(keys.columns).len("rows")
+    common = distinct.sort(["rows", *keys.columns], descending=[True, *[False] * len(names)]).head(SEGMENTS_MAX)
+    kept = common.drop("rows").sort(keys.columns).with_row_index("code")
+    codes = keys.join(kept, on=keys.columns, how="left", maintain_order="left")["code"].cast(pl.Int64)
     segments = [tuple(zip(names, row[1:], strict=True)) for row in kept.iter_rows()]
     if codes.null_count():
         codes = codes.fill_null(len(segments))
@@ -79,7 +81,7 @@ def band_values(table: pl.DataFrame, band: Band) -> pl.Series:
     """Return each row's value of a band, as text."""
     column = table[band.column]
     if not band.bins:
-        return column.cast(pl.String).fill_null(MISSING)
-    values = column.cast(pl.Float64).to_numpy()
+        return column.cast(pl.String, strict=False).fill_null(MISSING)
+    values = column.cast(pl.Float64, strict=False).to_numpy()
     labels = np.array(band.labels)[np.searchsorted(band.bins, values, side="right")]
-    return pl.Series(band.name, np.where(np.isnan(values), MISSING, labels))
+    return pl.Series(band.name, np.where(np.isnan(values), MISSING, labels), dtype=pl.String)

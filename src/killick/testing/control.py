@@ -49,7 +49,7 @@ class MemoryControl:
         if self._owner is not None:
             raise IllegalMove("a transaction is open; copy the store when it has ended")
         other = MemoryControl()
-        other._stored = self._stored.copy()  # noqa: SLF001 - of the same class
+        other._stored = self._stored.copy()
         return other
 
     @contextmanager
@@ -85,7 +85,7 @@ class _ByWindow(Generic[K, V]):
         """Return another of these with the same values."""
         other: _ByWindow[K, V] = _ByWindow()
         other.rows = {window: dict(row) for window, row in self.rows.items()}
-        other._windows = list(self._windows)  # noqa: SLF001 - of the same class
+        other._windows = list(self._windows)
         return other
 
     def row(self, window: Window) -> dict[K, V]:

@@ -26,7 +26,7 @@ class MemoryTables:
             DataError: nothing is there.
         """
         if path not in self.frames:
-            raise DataError(Mistake(path, "is not there", hint=f"in memory are {', '.join(self.frames) or 'no tables'}"))
+            raise DataError(Mistake(path, "is not there", hint=f"known here: {', '.join(self.frames) or 'no table'}"))
         return self.frames[path].clone()
 
     def text(self, path: str) -> str:
@@ -36,5 +36,5 @@ class MemoryTables:
             CallError: nothing is there.
         """
         if path not in self.texts:
-            raise CallError(Mistake(path, "is not there", hint=f"in memory are {', '.join(self.texts) or 'no texts'}"))
+            raise CallError(Mistake(path, "is not there", hint=f"known here: {', '.join(self.texts) or 'no text'}"))
         return self.texts[path]

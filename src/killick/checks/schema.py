@@ -1,0 +1,104 @@
+"""`quality.schema`, `quality.type`, `quality.freshness`: have the tables the same columns, of the same kinds, in order?
+
+A column that the reference has and the current table has not *fails*: the model was made to see it. One that came new is
+a *warning*: nobody looks at it yet. Numbers that became text, or the other way round, fail, and are not compared further:
+every other number about them would only repeat it. A reference that is newer than what it judges is a warning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from killick.checks.drift import CHECK as DRIFT
+from killick.checks.verdict import Verdict
+from killick.clock import DAY, format_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from killick.clock import Window
+    from killick.spec.document import Kind
+
+SCHEMA, TYPE, FRESHNESS = "quality.schema", "quality.type", "quality.freshness"
+_KINDS = {"numeric": "numbers", "boolean": "true and false", "categorical": "text"}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """What a table says of a column: the kind that it is watched as (None: it cannot be), and its type in words."""
+
+    kind: Kind | None
+    name: str
+
+
+def judge_schema(
+    reference: Mapping[str, ColumnType], current: Mapping[str, ColumnType], window: Window | None = None
+) -> tuple[list[Verdict], frozenset[str]]:
+    """Return verdicts about columns, and the columns that can be compared.
+
+    Args:
+        reference: the reference's columns that the model sees or makes.
+        current: the current table's.
+        window: the event time of the current rows.
+    """
+    verdicts, comparable = [], []
+    for column, then in reference.items():
+        now = current.get(column)
+        if now is None:
+            said = "the reference has this column, the current table has not"
+            verdicts.append(_verdict(SCHEMA, "columns_missing", "fail", said, column, window))
+            verdicts.append(_unknown("the column is missing", column, window))
+        elif then.kind is None:
+            said = f"columns of this type ({then.name}) are not compared"
+            verdicts.append(_unknown(said, column, window))
+        elif now.kind != then.kind:
+            said = f"holds {_words(now)}, and {_words(then)} in the reference"
+            verdicts.append(_verdict(TYPE, "type_changed", "fail", said, column, window))
+            verdicts.append(_unknown("its type has changed", column, window))
+        else:
+            comparable.append(column)
+    for column in current:
+        if column not in reference:
+            said = "the current table has this column, the reference has not"
+            verdicts.append(_verdict(SCHEMA, "columns_extra", "warn", said, column, window))
+    return verdicts, frozenset(comparable)
+
+
+def judge_freshness(reference: Window | None, current: Window | None, middle: int | None) -> list[Verdict]:
+    """Warn about a reference that is newer than the current rows: it would call the past a drift.
+
+    Args:
+        reference: its event time.
+        current: the event time of the current rows.
+        middle: the median event time of the reference. Two samples of the same time are no matter; a reference of
+            which more than half is later than everything current is.
+    """
+    if reference is None or current is None or middle is None or middle < current.end:
+        return []
+    until, newest = format_instant(reference.end - 1), format_instant(current.end - 1)
+    said = f"the reference is newer than the current rows: it reaches to {until}, they end at {newest}"
+    ahead = (reference.end - current.end) / DAY
+    return [
+        Verdict(check=FRESHNESS, metric="days_behind", status="warn", reason=said, value=ahead, window=current)
+    ]
+
+
+def _words(column: ColumnType) -> str:
+    return _KINDS[column.kind] if column.kind else f"what cannot be compared ({column.name})"
+
+
+def _verdict(check: str, metric: str, status: str, reason: str, column: str, window: Window | None) -> Verdict:
+    return Verdict(
+        check=check,
+        metric=metric,
+        column=column,
+        status=status,  # type: ignore[arg-type]
+        reason=reason,
+        value=1.0,
+        window=window,
+    )
+
+
+def _unknown(reason: str, column: str, window: Window | None) -> Verdict:
+    return Verdict(check=DRIFT, metric="psi", column=column, status="inconclusive", reason=reason, window=window)
