@@ -34,7 +34,7 @@ def lived(request: pytest.FixtureRequest, make: MakeWorkspace) -> Lived:
 
 
 def test_a_unit_change_is_found_located_and_ended_wherever_it_happens(lived: Lived) -> None:
-    """The incident names the airport, faulty columns only, the hour and the release; it ends when the feed is mended."""
+    """The incident names airport, faulty columns, hour and release; it ends when the feed is mended."""
     fault, world, spec = lived
 
     where = (("origin", fault.airport),)

@@ -29,7 +29,7 @@ def diagrams() -> ModuleType:
     return module
 
 
-def test_the_page_is_what_the_script_would_write(diagrams) -> None:
+def test_the_page_is_what_the_script_would_write(diagrams: ModuleType) -> None:
     """Whoever changes a table draws it again."""
     written = (DOCS / "automata.md").read_text(encoding="utf-8")
 
@@ -37,7 +37,7 @@ def test_the_page_is_what_the_script_would_write(diagrams) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.kind)
-def test_every_move_is_drawn_once_and_nothing_else_is(diagrams, table) -> None:
+def test_every_move_is_drawn_once_and_nothing_else_is(diagrams: ModuleType, table: Table) -> None:
     """Read back from the diagram, the moves are those of the table, commands included."""
     drawn = []
     for line in diagrams.arrows(table):
@@ -52,14 +52,14 @@ def test_every_move_is_drawn_once_and_nothing_else_is(diagrams, table) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.kind)
-def test_every_state_is_explained(diagrams, table) -> None:
+def test_every_state_is_explained(diagrams: ModuleType, table: Table) -> None:
     """The table of states under each diagram has a line for each of them, and none that does not exist."""
     part = diagrams.section(table)
 
     assert set(re.findall(r"^\| `(\w+)`", part, flags=re.MULTILINE)) == table.states == set(table.meaning)
 
 
-def test_a_state_without_a_meaning_is_refused(diagrams) -> None:
+def test_a_state_without_a_meaning_is_refused(diagrams: ModuleType) -> None:
     """A page with a hole is not written."""
     door = Table("door", "shut", {("shut", "push"): Move("open")}, {"shut": "nobody comes in"})
 
@@ -67,7 +67,7 @@ def test_a_state_without_a_meaning_is_refused(diagrams) -> None:
         diagrams.ordered(door)
 
 
-def test_every_command_of_a_table_is_explained(diagrams) -> None:
+def test_every_command_of_a_table_is_explained(diagrams: ModuleType) -> None:
     """What a table posts is performed by somebody, and the page says what that does."""
     posted = {command for table in TABLES for move in table.moves.values() for command in move.commands}
     told = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", diagrams.commands(TABLES), flags=re.MULTILINE))
@@ -82,7 +82,7 @@ def test_what_people_may_do_is_a_move_of_the_table() -> None:
     assert all(set(events) <= AUTOMATA[kind][0].events for kind, events in PEOPLE_MAY.items())
 
 
-def test_the_examples_of_the_script_hold(diagrams) -> None:
+def test_the_examples_of_the_script_hold(diagrams: ModuleType) -> None:
     """Its docstrings are true."""
     results = doctest.testmod(diagrams)
 

@@ -100,7 +100,7 @@ def defined(path: str) -> set[str]:
 @pytest.mark.parametrize(
     ("schema", "contract"), [("train_request", TrainRequest), ("train_manifest", TrainManifest)], ids=str
 )
-def test_the_trainers_contract_has_every_field(schema, contract) -> None:
+def test_the_trainers_contract_has_every_field(schema: str, contract: type[msgspec.Struct]) -> None:
     """The tables of request and manifest are the fields of the port, no more and no fewer."""
     text = ARCHITECTURE.read_text(encoding="utf-8")
     table = text.partition(f"`killick.{schema}/1` | |\n")[2].partition("\n\n")[0]

@@ -80,7 +80,9 @@ def killick(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @needs_the_front_door
 @pytest.mark.parametrize("page", with_language("python"), ids=lambda page: page.name)
-def test_python_snippets_run(page, folder, monkeypatch, capsys) -> None:
+def test_python_snippets_run(
+    page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A page's blocks are one session: what one defines, the next may use."""
     monkeypatch.chdir(folder)
     session: dict[str, object] = {}
@@ -95,7 +97,7 @@ def test_python_snippets_run(page, folder, monkeypatch, capsys) -> None:
 
 @needs_the_commands
 @pytest.mark.parametrize("page", with_language("sh"), ids=lambda page: page.name)
-def test_commands_run_in_the_order_of_the_page(page, folder) -> None:
+def test_commands_run_in_the_order_of_the_page(page: Path, folder: Path) -> None:
     """Each command of killick does what it should on the files that the ones before it left."""
     for words in [words for block in blocks(page, "sh") for words in commands(block) if words[0] == "killick"]:
         done = killick(folder, *words[1:])
@@ -115,7 +117,7 @@ def test_commands_run_in_the_order_of_the_page(page, folder) -> None:
     ],
     ids=["holds", "fails", "mistake", "nothing-to-judge"],
 )
-def test_exit_codes_are_those_of_the_readme(code, current, folder) -> None:
+def test_exit_codes_are_those_of_the_readme(code: int, current: pl.DataFrame | None, folder: Path) -> None:
     """The table of exit codes has a line for each, and each happens when it says. 3 needs a broken world."""
     if current is None:
         (folder / "current.parquet").unlink()
@@ -130,7 +132,7 @@ def test_exit_codes_are_those_of_the_readme(code, current, folder) -> None:
 
 
 @pytest.mark.parametrize("page", with_language("sh"), ids=lambda page: page.name)
-def test_tasks_of_the_makefile_that_are_shown_exist(page) -> None:
+def test_tasks_of_the_makefile_that_are_shown_exist(page: Path) -> None:
     """`make something` is something that the Makefile can do."""
     tasks = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     shown = {words[1] for block in blocks(page, "sh") for words in commands(block) if words[0] == "make"}

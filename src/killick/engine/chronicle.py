@@ -36,6 +36,7 @@ MACHINES_MAX = 200
 ENTRIES_MAX = 5_000
 # A value against a limit of nothing is infinitely far beyond it; no picture needs more than this.
 STRENGTH_MAX = 100.0
+LOUD_FIRST: tuple[Status, ...] = ("error", "fail", "warn", "ok")
 _ALIASES = ("live", "fallback")
 
 
@@ -150,7 +151,7 @@ def _moved(window: Window, heard: Sequence[Verdict]) -> Moved:
 
 
 def strength(verdict: Verdict) -> float | None:
-    """Return how far beyond its limit a verdict's value is: 1 is the limit, and None says that it could not be judged."""
+    """Return how far beyond its limit a verdict's value is: 1 is the limit; None, it could not be judged."""
     if verdict.value is None or verdict.threshold is None or verdict.status in ("inconclusive", "error"):
         return None
     if verdict.threshold <= 0.0:

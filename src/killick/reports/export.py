@@ -55,10 +55,10 @@ def as_frame(report: Report) -> pl.DataFrame:
     """Return a report's verdicts as a frame; times are Polars datetimes in UTC, to the microsecond."""
     import polars as pl
 
-    time, number, text, whole = pl.Datetime("us", "UTC"), pl.Float64, pl.String, pl.Int64
+    number, text, whole = pl.Float64, pl.String, pl.Int64
     schema = {
         **dict.fromkeys(("check", "metric", "column", "segment", "version"), text),
-        **dict.fromkeys(("window_start", "window_end"), time),
+        **dict.fromkeys(("window_start", "window_end"), whole),
         **dict.fromkeys(("status", "severity"), text),
         **dict.fromkeys(("value", "interval_low", "interval_high", "threshold", "effect"), number),
         "direction": text,
@@ -75,9 +75,9 @@ def as_frame(report: Report) -> pl.DataFrame:
         row |= {"window_start": window and window.start, "window_end": window and window.end}
         rows.append(row)
     columns = {name: [row[name] for row in rows] for name in schema}
-    return pl.DataFrame(
-        {name: pl.Series(name, columns[name], dtype=whole if kind == time else kind) for name, kind in schema.items()}
-    ).with_columns(pl.col("window_start", "window_end").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+    return pl.DataFrame(columns, schema=schema).with_columns(
+        pl.from_epoch(name, time_unit="us").dt.replace_time_zone("UTC") for name in ("window_start", "window_end")
+    )
 
 
 def as_junit(report: Report) -> str:

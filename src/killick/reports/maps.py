@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 # Beyond this many columns a map is a wall.
 ROWS_MAX = 40
 
+# The levels of a drift map, from unknown to far beyond: names and upper ends, in units of the limit.
+NOT_JUDGED, ONE = "not judged", "one witness"
+LEVELS = ((1.25, "both, up to 1.25 times the limit"), (2.0, "both, up to 2 times"), (float("inf"), "both, beyond 2 times"))
+MAP_LEVELS = (NOT_JUDGED, ONE, *(name for _, name in LEVELS))
 _ROW_HEIGHT = 15
 
 
@@ -67,9 +71,8 @@ def runs(row: DriftRow, within: Window) -> Iterable[dict[str, Any]]:
         if open_run:
             yield open_run
         open_run = {"column": row.column, "from": start, "to": end, "level": level, "when": span(cell.window)}
-        open_run["said"] = (
-            "–" if cell.agreed is None and cell.strength is None else f"{figure(cell.agreed or cell.strength)}×"
-        )
+        beyond = cell.strength if cell.agreed is None else cell.agreed
+        open_run["said"] = figure(beyond) + ("" if beyond is None else " times")
         if level != NOT_JUDGED:
             yield open_run
             open_run = None

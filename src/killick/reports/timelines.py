@@ -32,10 +32,6 @@ _NAMES_FROM = 420
 BADGES_ABREAST = 16
 # From this width on (pixels), there is room for names on the bars of a lane; numbers always have some.
 _NAMES_FROM = 420
-# The levels of a drift map, from unknown to far beyond: names and upper ends, in units of the limit.
-NOT_JUDGED, ONE = "not judged", "one witness"
-LEVELS = ((1.25, "both, up to 1.25× the limit"), (2.0, "both, up to 2×"), (float("inf"), "both, beyond 2×"))
-MAP_LEVELS = (NOT_JUDGED, ONE, *(name for _, name in LEVELS))
 _MONTHS = 75 * DAY
 
 Band = dict[str, Any]

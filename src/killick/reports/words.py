@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Segment = tuple[tuple[str, str], ...]
 
+NOTHING = "-"
 _TINY = 1e-3
 _HUGE = 1e6
 
@@ -52,7 +53,7 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def finite(value: float | None) -> float | None:
-    """Return the value, or None where it is absent, NaN or infinite: JSON has no such numbers, and nobody reads them."""
+    """Return the value, or None where it is absent, NaN or infinite: JSON has no such numbers."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -60,11 +61,11 @@ def figure(value: float | None) -> str:
     """Write a number with three significant digits; what is not there is a dash.
 
     >>> figure(0.61963), figure(None), figure(1.5e10), figure(25917)
-    ('0.620', '–', '1.5e+10', '25,917')
+    ('0.620', '-', '1.5e+10', '25,917')
     """
     known = finite(value)
     if known is None:
-        return "–"
+        return NOTHING
     size = abs(known)
     if size and (size < _TINY or size >= _HUGE):
         return f"{known:.2g}"
