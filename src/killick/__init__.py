@@ -6,10 +6,18 @@ The public names are in `__all__`. Each is fetched from its room when it is firs
 
 from importlib import import_module
 
-_ROOMS: dict[str, str] = {}
+_ROOMS: dict[str, str] = {
+    "Reference": "killick.api",
+    "Report": "killick.reports.report",
+    "Router": "killick_client",
+    "Verdict": "killick.checks.verdict",
+    "check": "killick.api",
+    "infer_spec": "killick.api",
+    "load_spec": "killick.api",
+}
 """Where each public name lives, e.g. `"check": "killick.api"`."""
 
-__all__: list[str] = []
+__all__ = ["Reference", "Report", "Router", "Verdict", "check", "infer_spec", "load_spec"]
 
 
 def __getattr__(name: str) -> object:

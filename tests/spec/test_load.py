@@ -51,7 +51,7 @@ def test_the_spec_of_the_design_is_read_without_mistakes():
     assert spec.objectives[0].window == 28 * DAY
     assert [version.role for version in spec.versions] == [None, "fallback"]
     assert spec.rollout.steps == (0.01, 0.05, 0.25, 1.0)
-    assert spec.rollout.guardrails == (Guardrail("error_rate", 0.002), Guardrail("log_loss", 0.01))
+    assert spec.rollout.guardrails == (Guardrail("error_rate", 0.002),)
     assert spec.playbooks[1].do == ("fallback", "page")
     assert spec.retraining is not None
     assert (spec.retraining.run, spec.retraining.rows) == (("python", "train.py"), 90 * DAY)
@@ -59,9 +59,13 @@ def test_the_spec_of_the_design_is_read_without_mistakes():
 
 
 def test_what_is_accepted_but_not_acted_on_yet_is_said():
-    """Nobody should believe that latency guards a canary while no judge looks at it."""
+    """Nobody should believe that latency or log loss guards a canary while no judge looks at it."""
     said = [(note.place, note.line) for note in unheeded(DESIGN)]
-    assert said == [("rollout.shadow", 29), ("rollout.guardrails.latency", 31)]
+    assert said == [
+        ("rollout.shadow", 29),
+        ("rollout.guardrails.latency", 31),
+        ("rollout.guardrails.log_loss", 31),
+    ]
     assert "not acted on yet" in str(unheeded(DESIGN)[0])
     assert unheeded(HEAD) == ()
 

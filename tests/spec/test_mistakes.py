@@ -259,6 +259,17 @@ BAD = {
         "retraining: {run: python train.py}",
         "line 5, retraining.run: must be a list (found 'python train.py'); no shell reads it: write [python, train.py]",
     ),
+    "a gate that nobody judges": (
+        "retraining: {run: [train], gate: {roc_auc: better}}",
+        (
+            "line 5, retraining.gate.roc_auc: cannot be a gate, so far: a challenger is judged on its log_loss "
+            "(found 'better'); write log_loss"
+        ),
+    ),
+    "a rollout without a canary": (
+        "rollout: {steps: [100%]}",
+        "line 5, rollout.steps: leaves nobody to compare the canary with",
+    ),
     "an unknown gate": (
         "retraining: {run: [train], gate: {accuracy: better}}",
         (

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from killick.stats.intervals import mean_interval, proportion_interval
+from killick.stats.intervals import mean_interval, proportion_interval, proportion_lower
 
 
 def test_wilsons_interval_is_reproduced() -> None:
@@ -46,3 +46,15 @@ def test_one_row_has_no_spread() -> None:
     low, _ = mean_interval([0, 1, 3], [0.0, 0.1, 0.3], [0.0, 0.01, 0.03], 0.95)
     assert np.isnan(low).tolist() == [True, True, False]
     assert low[2] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("successes", "rows"), [(0, 5), (1, 2), (1, 50), (5, 50), (50, 50), (3, 3000)])
+@pytest.mark.parametrize("alpha", [0.05, 1e-4, 1e-9])
+def test_the_exact_lower_bound_is_where_the_binomial_tail_is_alpha(successes: int, rows: int, alpha: float) -> None:
+    """scipy's binomial distribution is the witness; nothing at all is above 0."""
+    lower = float(proportion_lower(successes, rows, alpha))
+    if successes == 0:
+        assert lower == 0.0
+    else:
+        assert stats.binom.sf(successes - 1, rows, lower) == pytest.approx(alpha, rel=1e-6)
+    assert np.isnan(proportion_lower(0, 0, alpha))

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from killick.errors import OutsideError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from types import ModuleType
 
     from killick.ports.models import Scorer
+    from killick.profiles.cells import Floats
     from killick.registry.versions import Version
 
 
@@ -45,7 +47,7 @@ class ImportedModels:
         except (Exception, SystemExit) as error:  # whatever the operator's code raises, a `sys.exit()` included
             message = f"version {version.name}: loader {version.loader!r} failed: {type(error).__name__}: {error}"
             raise OutsideError(message) from error
-        return scorer
+        return _mapped(version, scorer)
 
     def _module(self, name: str) -> ModuleType:
         """Import a module as one does in the root's folder, whatever module of this name another root has given."""
@@ -61,3 +63,16 @@ class ImportedModels:
         # The operator's training may have written the module a moment ago, within the resolution of a folder's mtime.
         invalidate_caches()
         return import_module(name)
+
+
+def _mapped(version: Version, scorer: Scorer) -> Scorer:
+    """Return a scorer whose failures say whose they are."""
+
+    def score(columns: Mapping[str, Sequence[object]]) -> Floats:
+        try:
+            return scorer(columns)
+        except Exception as error:  # whatever the operator's code raises
+            message = f"version {version.name} failed to score: {type(error).__name__}: {error}"
+            raise OutsideError(message) from error
+
+    return score

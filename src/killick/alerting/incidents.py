@@ -1,7 +1,8 @@
 """Incidents: problems that have a life. Their state table, and what is known of one.
 
     open -> acknowledged -> mitigating -> resolved -> reviewed
-A problem that comes back within the day it was resolved is the same incident, opened again.
+What was put in to limit the harm and does not is taken out again, and the incident is open once more. A problem that
+comes back after it was resolved is a new incident.
 """
 
 from __future__ import annotations

@@ -2,16 +2,17 @@
 
 `drift.univariate` of a feature, the score or the label is one test, on PSI: is it surely more than `MATERIAL` (about
 0.14 standard deviations of shift), and, where the reference has windows, more than these differ from one another? A
-column's p-value is the larger of the two answers. A reference of fewer than eight times the current time span has no
-windows as wide as that; what its narrower ones excuse, though the rows are sure, is a warning. Wasserstein-1 in spreads (total variation for a category) is no
-second test of the same column: it stands beside the PSI as `effect`, because it says how far. `quality.missing`,
-`.unseen` and `.range` say what a column's shares do, `performance.realised` what labels do.
+column's p-value is the larger of the two answers. A reference that is shorter than eight times the current time span
+has no windows as wide as that; what its narrower ones excuse, though the rows are sure, is a warning. Wasserstein-1 in
+spreads (total variation for a category) is no second test of the same column: it stands beside the PSI as `effect`,
+because it says how far. `quality.missing`, `.unseen` and `.range` say what a column's shares do, `performance.realised`
+what labels do.
 
 The budget is the chance of any failure in a whole run on healthy data, 5 % by default. All tests of a run share it by
-Holm's step-down, which keeps just that under every dependence: a verdict *fails* when its adjusted p-value is within the
-budget. What only Benjamini-Hochberg finds at the same level is a *warning*: its promise is that one finding in twenty is
-false. On data without drift both keep the budget, where unadjusted p-values would warn in two runs of three on twenty
-columns. `threshold` is the PSI above which the column fails in this run.
+Holm's step-down, which keeps just that under every dependence: a verdict *fails* when its adjusted p-value is within
+the budget. What only Benjamini-Hochberg finds at the same level is a *warning*: its promise is that one finding in
+twenty is false. On data without drift both keep the budget, where unadjusted p-values would warn in two runs of three
+on twenty columns. `threshold` is the PSI above which the column fails in this run.
 
 Sources: Yurdakul & Naranjo (2020) for PSI's distribution; Holm (1979); Benjamini & Hochberg (1995); statistics.md 1.1,
 1.6 and 1.8. False alarms and power are measured in tests/checks/test_comparison.py.
@@ -29,6 +30,7 @@ import numpy as np
 from killick.checks.distances import ROWS_MIN, movers
 from killick.checks.drift import CHECK
 from killick.checks.evidence import (
+    expected_new,
     movement,
     share_p_value,
     smallest_material,
@@ -74,13 +76,13 @@ class LongList:
 
     Those were chosen because they were common in the reference, so a second sample of the same world has fewer of
     them. `buckets` is a column of the scale that holds every category's hash; `seen` one with a single category, of the
-    values that the reference has anywhere, whose *other* are new. `once` is the share of the reference's rows whose
-    value no other row has: as many new ones are to be expected (Good-Turing).
+    values that the reference has anywhere, whose *other* are new. `new_share` is the share of rows that may be new in
+    a second sample (`expected_new`).
     """
 
     buckets: CategoricalScale
     seen: CategoricalScale
-    once: float
+    new_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +172,7 @@ def _like(reference: Reference, window: Window | None) -> _Windows:
 # ------------------------------------------------------------------------------------------------ drift
 
 
-def _drift(
-    column: Comparable, reference: Reference, current: BySegment, windows: _Windows, how: Comparison
-) -> _Drift:
+def _drift(column: Comparable, reference: Reference, current: BySegment, windows: _Windows, how: Comparison) -> _Drift:
     segments = tuple(current)
     is_label = column.column == how.label
     then, now_ = [reference.profiles[segment] for segment in segments], [current[segment] for segment in segments]
@@ -252,7 +252,8 @@ def _drift_verdicts(drift: _Drift, shared: Shared, windows: _Windows, how: Compa
         if not drift.why_not[at]:
             found = verdict.status in ("fail", "warn")
             value, limit = float(drift.psi.debiased[at]), float(limits[at])
-            excused = f", and the reference's own {_width(windows)} reach {limit:.3g}" if usual[at] > by_rows[at] else ""
+            reach = f"; the reference's own {_width(windows)} reach up to {limit:.3g}" if windows.each else ""
+            excused = reach if usual[at] > by_rows[at] else ""
             said = f"PSI is {value:.3g}{excused or f'; above {limit:.3g} it would fail'}"
             if found:
                 sure = "surely" if value > by_rows[at] else "not surely"
@@ -341,10 +342,11 @@ def _expected(verdict: Verdict, before: Profile, how: Comparison) -> int:
     """Return how many rows of the reference the share stands for, were the reference not the sample it was cut by."""
     name = verdict.column or ""
     if verdict.check == UNSEEN and name in how.long_lists:
-        return math.ceil(how.long_lists[name].once * before.rows)
+        return math.ceil(how.long_lists[name].new_share * before.rows)
     then = round(((verdict.value or 0.0) - (verdict.effect or 0.0)) * before.rows)
     if verdict.check == UNSEEN:
-        return then + int((before.counts_of(name) == 1).sum())
+        counts = before.counts_of(name)
+        return then + expected_new(int((counts == 1).sum()), int((counts == 2).sum()))  # noqa: PLR2004 - seen twice
     # The reference's least and largest are its own: the next row lies outside with a chance of 2 / (rows + 1).
     return then + 1 if verdict.check == RANGE else then
 
@@ -366,8 +368,9 @@ def _surely(verdict: Verdict, before: Profile, expected: int) -> Tested:
 
 def _one_sided(reference: Reference, current: BySegment, how: Comparison) -> list[Verdict]:
     """Say which segments only one of the sides has: nothing can be compared there."""
-    lone = [(segment, "reference", 0, reference.profiles[segment].rows) for segment in reference.profiles if segment not in current]
-    lone += [(segment, "current table", current[segment].rows, 0) for segment in current if segment not in reference.profiles]
+    then, now = reference.profiles, current
+    lone = [(segment, "reference", 0, then[segment].rows) for segment in then if segment not in now]
+    lone += [(segment, "current table", now[segment].rows, 0) for segment in now if segment not in then]
     return [
         Verdict(
             check=CHECK,
@@ -376,8 +379,8 @@ def _one_sided(reference: Reference, current: BySegment, how: Comparison) -> lis
             window=how.window,
             status="inconclusive",
             reason=f"only the {side} has rows in this segment",
-            n_reference=then,
-            n_current=now,
+            n_reference=rows_then,
+            n_current=rows_now,
         )
-        for segment, side, now, then in lone
+        for segment, side, rows_now, rows_then in lone
     ]

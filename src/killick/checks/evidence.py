@@ -156,6 +156,17 @@ def share_p_value(before: int, rows_before: int, now: int, rows_now: int) -> flo
     return float(np.clip(1.0 - np.exp(log_chances).sum(), 0.0, 1.0))
 
 
+def expected_new(once: int, twice: int) -> int:
+    """Return how many rows of a second sample as large may well have values that the first did not.
+
+    As many as the first has values that occur once (Good-Turing), and two standard errors of that estimate.
+
+    >>> expected_new(0, 0), expected_new(100, 50)
+    (0, 129)
+    """
+    return once + math.ceil(2.0 * math.sqrt(once + 2.0 * twice))
+
+
 def movement(scale: NumericScale | CategoricalScale, before: tuple[Ints, Floats], now: tuple[Ints, Floats]) -> Movement:
     """Return how far the values of a column moved, from counts `[pairs, cells]` and sums of each side.
 

@@ -1,8 +1,8 @@
 """`quality.missing`, `quality.unseen`, `quality.range`: is the input whole, and what the reference knew?
 
-Each is a share of rows. It fails when it is surely above the reference's share (Wilson lower bound) *and* beyond what
-the reference's own windows reach; so a column that was always half empty, or that empties every Sunday, is left in
-peace.
+Each is a share of rows. It fails when it is surely (exact binomial bound) more than a hundredth above the reference's
+share *and* beyond what the reference's own windows reach, by their law and by the highest of them; so a column that was
+always half empty, or that empties every Sunday, is left in peace.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from killick.checks.distances import ROWS_MIN
 from killick.checks.verdict import Verdict
 from killick.profiles.categorical import CategoricalScale
 from killick.profiles.numeric import NumericScale, outside
 from killick.stats.history import prediction_limit
-from killick.stats.intervals import proportion_interval
+from killick.stats.intervals import proportion_interval, proportion_lower
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from killick.checks.reference import BySegment, SegmentKey
     from killick.checks.verdict import Status
     from killick.clock import Window
+    from killick.profiles.cells import Floats
     from killick.profiles.profile import Profile
     from killick.profiles.scale import ColumnScale
 
@@ -31,7 +33,8 @@ MISSING, UNSEEN, RANGE = "quality.missing", "quality.unseen", "quality.range"
 # A share of one row in a hundred is the least that is worth a person's look; below it, it is counted and shown.
 SHARE_MIN = 0.01
 
-Histories: TypeAlias = "Mapping[tuple[str, SegmentKey, str], np.ndarray[tuple[int, ...], np.dtype[np.float64]]]"
+Histories: TypeAlias = "Mapping[tuple[str, SegmentKey, str], Floats]"
+_NO_HISTORY: Floats = np.empty(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def judge_quality(
             share,
             column,
             _Question(segment, window, references[segment], profile, alpha),
-            _usual(histories.get((share.check, segment, column.column)), alpha),
+            histories.get((share.check, segment, column.column), _NO_HISTORY),
         )
         for column in columns
         for share in SHARES
@@ -114,7 +117,8 @@ def share_histories(columns: Sequence[ColumnScale], windows: Sequence[BySegment]
     histories: dict[tuple[str, SegmentKey, str], list[float]] = {}
     for profiles in windows:
         for segment, profile in profiles.items():
-            if not profile.rows:
+            # One row of two is half: as a share of a healthy window it would leave room for any fault.
+            if profile.rows < ROWS_MIN:
                 continue
             for column in columns:
                 for share in SHARES:
@@ -135,7 +139,7 @@ class _Question:
     alpha: float
 
 
-def _judge(share: _Share, column: ColumnScale, asked: _Question, usual: float) -> Verdict:
+def _judge(share: _Share, column: ColumnScale, asked: _Question, history: Floats) -> Verdict:
     reference, current = asked.reference, asked.current
     before = share.count(column, reference) / reference.rows if reference.rows else 0.0
     status: Status = "inconclusive"
@@ -145,8 +149,10 @@ def _judge(share: _Share, column: ColumnScale, asked: _Question, usual: float) -
         value = found / current.rows
         low, high = proportion_interval(found, current.rows, confidence=1 - 2 * asked.alpha)
         interval = (float(low), float(high))
-        limit = min(max(usual, before + SHARE_MIN), 1.0)
-        status = "fail" if value > limit and interval[0] > before else "ok"
+        limit = min(max(_usual(history, asked.alpha), before + SHARE_MIN), 1.0)
+        surely = float(proportion_lower(found, current.rows, asked.alpha))
+        reached = max(before + SHARE_MIN, float(history.max(initial=0.0)))
+        status = "fail" if value > limit and surely > reached else "ok"
         usually = f"{100 * before:.2f} % in training, and up to {100 * limit:.2f} % is usual"
         reason = f"{100 * value:.2f} % {share.words}; {usually}"
     return Verdict(
@@ -167,9 +173,7 @@ def _judge(share: _Share, column: ColumnScale, asked: _Question, usual: float) -
     )
 
 
-def _usual(history: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None, alpha: float) -> float:
+def _usual(history: Floats, alpha: float) -> float:
     """The share that healthy windows stay below; 0 when there is no history to say more."""
-    if history is None:
-        return 0.0
     limit = prediction_limit(history, alpha, floor=SHARE_MIN)
     return min(float(limit.limit), 1.0) if bool(limit.known) else 0.0

@@ -1,4 +1,4 @@
-"""`performance.realised` of two tables: is the model worse than it was on the reference, surely and by enough to matter?
+"""`performance.realised` of two tables: is the model surely worse than on the reference, by enough to matter?
 
 A difference of a metric is judged by a normal test, "it is worse by no more than the margin", with the standard errors
 that the two intervals stand for. Rows that the model was trained on flatter it: give a reference that it was not
@@ -41,13 +41,15 @@ def judge_realised(
         window: the event time of the current rows.
         objectives: what the metrics have to keep to.
     """
-    tested = []
+    tested: list[Tested] = []
     for segment, profile in current.items():
         before = references[segment]
         if not labels_of(before) and not labels_of(profile):
             continue
-        for verdict in judge_performance(profile, segment=segment, window=window, objectives=objectives):
-            tested.append(_against(verdict, measure(before, verdict.metric), measure(profile, verdict.metric)))
+        tested += [
+            _against(verdict, measure(before, verdict.metric), measure(profile, verdict.metric))
+            for verdict in judge_performance(profile, segment=segment, window=window, objectives=objectives)
+        ]
     return tested
 
 

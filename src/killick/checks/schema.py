@@ -1,8 +1,8 @@
 """`quality.schema`, `quality.type`, `quality.freshness`: have the tables the same columns, of the same kinds, in order?
 
-A column that the reference has and the current table has not *fails*: the model was made to see it. One that came new is
-a *warning*: nobody looks at it yet. Numbers that became text, or the other way round, fail, and are not compared further:
-every other number about them would only repeat it. A reference that is newer than what it judges is a warning.
+A column that the reference has and the current table has not *fails*: the model was made to see it. One that came new
+is a *warning*: nobody looks at it yet. Numbers that became text, or the other way round, fail, and are not compared
+further: every other number about them would only repeat it. A reference that is newer than what it judges is a warning.
 """
 
 from __future__ import annotations
@@ -79,9 +79,7 @@ def judge_freshness(reference: Window | None, current: Window | None, middle: in
     until, newest = format_instant(reference.end - 1), format_instant(current.end - 1)
     said = f"the reference is newer than the current rows: it reaches to {until}, they end at {newest}"
     ahead = (reference.end - current.end) / DAY
-    return [
-        Verdict(check=FRESHNESS, metric="days_behind", status="warn", reason=said, value=ahead, window=current)
-    ]
+    return [Verdict(check=FRESHNESS, metric="days_behind", status="warn", reason=said, value=ahead, window=current)]
 
 
 def _words(column: ColumnType) -> str:

@@ -121,7 +121,7 @@ _TELLERS: dict[str, Any] = {
     "begin incident": _incident,
     "clear incident": _cleared,
     "record change": _change,
-    "begin recovery": _plain("yellow", "{reason}; it waits until the fallback is shown to be no worse"),
+    "begin recovery": _plain("yellow", "{reason}; it waits until the fallback is shown to be better"),
     "act recovery": _recovery("only {where} falls back to {version}: {reason}"),
     "effective recovery": _recovery("the fallback of {where} is verified: {reason}"),
     "ineffective recovery": _recovery("the fallback of {where} is taken back: {reason}"),

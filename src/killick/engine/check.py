@@ -14,26 +14,24 @@ import msgspec
 import polars as pl
 
 from killick.checks.comparison import BUDGET, Comparison, compare
-from killick.checks.reference import EVERYTHING, Reference
+from killick.checks.reference import Reference
 from killick.checks.schema import ColumnType, judge_freshness, judge_schema
 from killick.clock import Window
 from killick.engine.long_lists import values_of, with_buckets
 from killick.engine.measure import profile_table, profile_windows
-from killick.errors import DataError, Mistake
+from killick.engine.pictures import draw
+from killick.errors import CallError, DataError, Mistake
 from killick.profiles.categorical import fit_categorical
-from killick.profiles.numeric import NumericScale, fit_numeric
+from killick.profiles.numeric import fit_numeric
 from killick.profiles.outcomes import OutcomeScale
-from killick.profiles.profile import Profile
 from killick.profiles.scale import Scale
-from killick.reports.report import Distribution, Extent, Report
+from killick.reports.report import Extent, Report
 from killick.telemetry.columns import EVENT_TIME, LABEL, PARTS, SCORE
 from killick.telemetry.door import arrange, features_of
 from killick.telemetry.infer import column_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
+    from collections.abc import Mapping
 
     from killick.checks.comparison import Comparable
     from killick.checks.reference import BySegment, HealthyWindow, SegmentKey
@@ -44,23 +42,47 @@ if TYPE_CHECKING:
 
 # The windows that the reference is cut into: enough to merge eight from, and no more than anybody would look at.
 _WINDOWS_MIN, _WINDOWS_MAX = 16, 400
-# What a page of pictures can hold, and what one picture can show.
-_PICTURES_MAX, _CELLS_MAX = 40, 24
 _OUTCOME = f"{SCORE} x {LABEL}"
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A table in profiles, by segment, and what it covers."""
+class Profiles:
+    """A table in profiles, by segment, and what it covers. Batches add up: `+` and `-` are those of their rows."""
 
     profiles: BySegment
     extent: Extent
 
     @property
+    def rows(self) -> int:
+        """How many rows are in it."""
+        return self.extent.rows
+
+    @property
+    def segments(self) -> tuple[SegmentKey, ...]:
+        """Every segment that has rows; the whole is the empty one."""
+        return tuple(segment for segment, profile in self.profiles.items() if profile.rows)
+
+    @property
     def window(self) -> Window | None:
-        """Its event time."""
+        """Its event time; what is subtracted does not shorten it."""
         start, end = self.extent.start, self.extent.end
         return None if start is None or end is None else Window(start, end)
+
+    def __add__(self, other: Profiles) -> Profiles:
+        profiles = dict(self.profiles)
+        for segment, profile in other.profiles.items():
+            profiles[segment] = profiles[segment] + profile if segment in profiles else profile
+        times = [time for e in (self.extent, other.extent) for time in (e.start, e.end) if time is not None]
+        span = (min(times), max(times)) if times else (None, None)
+        return Profiles(profiles, Extent(self.rows + other.rows, *span))
+
+    def __sub__(self, other: Profiles) -> Profiles:
+        lacking = [segment for segment in other.segments if segment not in self.profiles]
+        if lacking or other.rows > self.rows:
+            found = f"{other.rows} of {self.rows} rows"
+            raise CallError(Mistake("profiles", "cannot be subtracted: they hold rows that are not in there", found))
+        profiles = {s: p - other.profiles[s] if s in other.profiles else p for s, p in self.profiles.items()}
+        return Profiles(profiles, Extent(self.rows - other.rows, self.extent.start, self.extent.end))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +116,7 @@ class Fitted:
         return frozenset(measured & set(self.columns))
 
 
-def check_tables(
-    current: pl.DataFrame, reference: pl.DataFrame, spec: Spec, *, false_alarms: float = BUDGET
-) -> Report:
+def check_tables(current: pl.DataFrame, reference: pl.DataFrame, spec: Spec, *, false_alarms: float = BUDGET) -> Report:
     """Check a table against a reference.
 
     Args:
@@ -116,7 +136,7 @@ def check_tables(
     found, tests = judge(fitted, measured, comparable, false_alarms=false_alarms)
     window = measured.window
     about_columns = [msgspec.structs.replace(verdict, window=window) for verdict in schema]
-    freshness = judge_freshness(Measured({}, fitted.extent).window, window, fitted.middle)
+    freshness = judge_freshness(Profiles({}, fitted.extent).window, window, fitted.middle)
     return Report(
         model=spec.model,
         spec_hash=spec.fingerprint,
@@ -125,7 +145,7 @@ def check_tables(
         reference=fitted.extent,
         current=measured.extent,
         verdicts=(*about_columns, *freshness, *found),
-        pictures=_pictures(fitted, measured, found),
+        pictures=draw(fitted.reference, measured.profiles, found, fitted.names),
     )
 
 
@@ -156,7 +176,7 @@ def fit(table: pl.DataFrame, spec: Spec) -> Fitted:
     )
 
 
-def measure_table(table: pl.DataFrame, fitted: Fitted, comparable: frozenset[str] | None = None) -> Measured:
+def measure_table(table: pl.DataFrame, fitted: Fitted, comparable: frozenset[str] | None = None) -> Profiles:
     """Profile a table on the reference's scale. Segments of columns that cannot be compared are left out."""
     usable = fitted.comparable if comparable is None else comparable
     present = _present(table, fitted)
@@ -169,11 +189,11 @@ def measure_table(table: pl.DataFrame, fitted: Fitted, comparable: frozenset[str
     for by in kept.segments:
         arranged = arranged.with_columns(present[b.column] for b in by if b.column not in arranged.columns)
     arranged = with_buckets(arranged, fitted.long_lists)
-    return Measured(profile_table(fitted.reference.scale, arranged, kept), _extent(arranged))
+    return Profiles(profile_table(fitted.reference.scale, arranged, kept), _extent(arranged))
 
 
 def judge(
-    fitted: Fitted, measured: Measured, comparable: frozenset[str] | None = None, *, false_alarms: float = BUDGET
+    fitted: Fitted, measured: Profiles, comparable: frozenset[str] | None = None, *, false_alarms: float = BUDGET
 ) -> tuple[list[Verdict], int]:
     """Judge what was measured against a reference; return the verdicts, under the operator's names, and the tests."""
     wanted = fitted.comparable if comparable is None else comparable
@@ -218,7 +238,9 @@ def _present(table: pl.DataFrame, fitted: Fitted) -> pl.DataFrame:
         known = fitted.types.get(column)
         if known is None or known == dtype:
             continue
-        if table[column].null_count() == table.height or (dtype.is_float() and known.is_integer() and _whole(table[column])):
+        if table[column].null_count() == table.height or (
+            dtype.is_float() and known.is_integer() and _whole(table[column])
+        ):
             casts.append(pl.col(column).cast(known, strict=False))
     return table.with_columns(casts)
 
@@ -258,7 +280,9 @@ def _has_segment_columns(table: pl.DataFrame, spec: Spec) -> None:
     columns = dict.fromkeys(band.column for by in spec.segments for band in by)
     absent = [column for column in columns if column not in table.columns]
     if absent:
-        raise DataError(*(Mistake(f"reference.{column}", "is missing; the spec makes segments of it") for column in absent))
+        raise DataError(
+            *(Mistake(f"reference.{column}", "is missing; the spec makes segments of it") for column in absent)
+        )
 
 
 def _can_divide(table: pl.DataFrame, column: str, fitted: Fitted) -> bool:
@@ -327,50 +351,6 @@ def _middle(arranged: pl.DataFrame) -> Instant | None:
     return None if middle is None else int(middle)  # type: ignore[arg-type]
 
 
-# ------------------------------------------------------------------------------------------------ names and pictures
-
-
 def _named(verdict: Verdict, fitted: Fitted) -> Verdict:
     name = fitted.names.get(verdict.column or "")
     return msgspec.structs.replace(verdict, column=name) if name else verdict
-
-
-def _pictures(
-    fitted: Fitted, measured: Measured, verdicts: Sequence[Verdict]
-) -> dict[tuple[str, SegmentKey], Distribution]:
-    """Draw what failed, then what warned; the whole before segments."""
-    found = [v for v in verdicts if v.status in ("fail", "warn") and v.column and v.segment in measured.profiles]
-    found.sort(key=lambda v: (v.status != "fail", v.segment != EVERYTHING))
-    houses = {operators: house for house, operators in fitted.names.items()}
-    keys = dict.fromkeys((v.column or "", v.segment) for v in found)
-    pictures = {}
-    for column, segment in list(keys)[:_PICTURES_MAX]:
-        house = houses.get(column, column)
-        scale = next((part for part in fitted.reference.scale.columns if part.column in (house, column)), None)
-        if scale is not None:
-            then, now = fitted.reference.profiles[segment], measured.profiles[segment]
-            pictures[column, segment] = _picture(scale, _shares(then, scale.column), _shares(now, scale.column))  # type: ignore[arg-type]
-    return pictures
-
-
-def _shares(profile: Profile, column: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    counts = profile.counts_of(column)
-    return counts / max(int(counts.sum()), 1)
-
-
-def _picture(
-    scale: Comparable,
-    then: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    now: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-) -> Distribution:
-    """Return the cells that hold anything; of many categories the commonest."""
-    cells = [cell for cell in range(len(then)) if then[cell] or now[cell]]
-    ordered = isinstance(scale, NumericScale)
-    if not ordered:
-        cells = sorted(cells, key=lambda cell: -max(then[cell], now[cell]))[:_CELLS_MAX]
-    return Distribution(
-        tuple(scale.label(cell) for cell in cells),
-        tuple(float(then[cell]) for cell in cells),
-        tuple(float(now[cell]) for cell in cells),
-        ordered=ordered,
-    )

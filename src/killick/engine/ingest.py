@@ -39,7 +39,7 @@ _NOTHING = pl.DataFrame(
         LABEL: pl.Int64,
     }
 )
-PREDICTIONS, SHADOWS, OUTCOMES = "predictions", "shadows", "outcomes"
+PREDICTIONS, SHADOWS, OUTCOMES = KINDS = ("predictions", "shadows", "outcomes")
 # Windows finer than a day are for finding the hour in which something began: two days at most before it is noticed, and
 # six more to know how healthy hours behave. Then they merge into days.
 FINE_FOR: Duration = 8 * DAY
@@ -171,7 +171,8 @@ def known_in(world: World, model: str, window: Window) -> pl.DataFrame:
         if not frames:
             return _NOTHING
         known = pl.concat(frames).filter(pl.col(KNOWN_AT).is_between(window.start, window.end, closed="left"))
-        return join(world, t, model, known)
+        newest = known.sort(KNOWN_AT, maintain_order=True).unique(PREDICTION_ID, keep="last", maintain_order=True)
+        return join(world, t, model, newest)
 
 
 def add_profiles(

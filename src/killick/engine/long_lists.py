@@ -1,7 +1,7 @@
 """Columns with more categories than a scale knows: cities, agents, products.
 
-Two columns are put beside such a one before it is profiled: each value's hash bucket, and whether the reference has the
-value anywhere. Which bucket a value falls into has nothing to do with how common it was, so that buckets can be compared
+Two columns are put beside such a one before it is profiled: each value's hash bucket, and whether the reference has
+the value anywhere. Which bucket a value falls into has nothing to do with how common it was, so that buckets can be compared
 where "the hundred commonest of the reference" cannot (`checks.comparison.LongList`).
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from killick.checks.comparison import LongList
+from killick.checks.evidence import expected_new
 from killick.profiles.categorical import CATEGORIES_MAX, CategoricalScale, as_text
 
 if TYPE_CHECKING:
@@ -30,13 +31,13 @@ class Values:
     """The values of a column in the reference, and the names of the two columns that are put beside it."""
 
     values: pl.Series
-    once: float
+    new_share: float
     buckets: CategoricalScale
     seen: CategoricalScale
 
     def judged(self, scale: Scale) -> LongList:
         """Return how the checks see it."""
-        return LongList(scale[self.buckets.column], scale[self.seen.column], self.once)  # type: ignore[arg-type]
+        return LongList(scale[self.buckets.column], scale[self.seen.column], self.new_share)  # type: ignore[arg-type]
 
 
 def values_of(reference: pl.DataFrame, columns: Sequence[str]) -> dict[str, Values]:
@@ -48,10 +49,11 @@ def values_of(reference: pl.DataFrame, columns: Sequence[str]) -> dict[str, Valu
         counts = as_text(reference[column]).drop_nulls().value_counts(name="(rows)")
         if counts.height <= CATEGORIES_MAX:
             continue
+        rows = counts["(rows)"]
         buckets, seen = (_unused(f"{column} ({what})", reference.columns) for what in ("buckets", "seen"))
         found[column] = Values(
             counts[column],
-            once=float((counts["(rows)"] == 1).sum()) / reference.height,
+            new_share=expected_new(int((rows == 1).sum()), int((rows == 2).sum())) / reference.height,  # noqa: PLR2004
             buckets=CategoricalScale(buckets, tuple(str(bucket) for bucket in range(_BUCKETS))),
             seen=CategoricalScale(seen, (_SEEN,)),
         )

@@ -40,11 +40,8 @@ def learn_scale(arranged: pl.DataFrame, spec: Spec) -> Scale:
     Raises:
         DataError: there are no rows, or no column that can be measured.
     """
-    kinds = {
-        name: kind
-        for name, kind in column_kinds(arranged, features(arranged.columns), spec.features.override).items()
-        if kind
-    }
+    watched = spec.features.select(features(arranged.columns))
+    kinds = {name: kind for name, kind in column_kinds(arranged, watched, spec.features.override).items() if kind}
     if not arranged.height or not (kinds or SCORE in arranged.columns):
         problem = "holds no rows" if not arranged.height else "holds no column that can be measured"
         raise DataError(Mistake("reference", problem, hint="give the rows that the model was trained on"))

@@ -8,6 +8,7 @@ import polars as pl
 
 from killick.checks.reference import Reference, pack_reference, unpack_reference
 from killick.clock import Window, format_instant
+from killick.engine.ingest import KINDS
 from killick.engine.measure import learn_reference
 from killick.engine.record import Book
 from killick.engine.serve import RECORDED, score
@@ -40,7 +41,15 @@ def open_model(world: World, spec: Spec, now: Instant) -> Reference:
             said = f"learned from {spec.reference}" + (f", {format_instant(span.start)} on" if span else "")
             Book(t, spec.model, now).note("learn reference", "training", said, scale=reference.scale.fingerprint)
     _first_plan(world, spec, now)
+    sweep(world)
     return reference
+
+
+def sweep(world: World) -> list[str]:
+    """Remove files that a crash left without a manifest row; what is younger than its row could be is spared."""
+    with world.control.transaction() as t:
+        batches = [batch for model in t.models() for kind in KINDS for batch in t.batches(model, kind)]
+    return world.archive.sweep({batch.path for batch in batches})
 
 
 def stored_reference(world: World, spec: Spec) -> Reference | None:

@@ -118,8 +118,8 @@ def _decide(book: Book, spec: Spec, machine: Machine[Rollout], grown: Rollout, e
     now, answer = book.now, evidence.answer
     last_step = grown.step == len(spec.rollout.steps) - 2
     held = now >= grown.step_at + spec.rollout.hold and evidence.canary[1] >= LABELS_MIN
-    if answer == "harm":
-        _harm(book, spec, machine, grown, evidence)
+    if answer == "harm" and _acts_on_harm(spec):
+        _stop(book, machine, _harm_incident(book, grown, machine.id, evidence), evidence)
     elif answer == "safe" and last_step and held:
         body = msgspec.structs.replace(grown, step=grown.step + 1, step_at=now)
         book.move(machine, "promote", body, reason=f"safe: {evidence.words}", answer=answer)
@@ -133,6 +133,8 @@ def _decide(book: Book, spec: Spec, machine: Machine[Rollout], grown: Rollout, e
             reason=f"neither harm nor safety was shown in {waited}: {evidence.words}",
             answer=answer,
         )
+    elif answer == "harm":
+        book.update(machine, _harm_incident(book, grown, machine.id, evidence))
     elif held and not last_step:
         body = msgspec.structs.replace(grown, step=grown.step + 1, step_at=now)
         share = spec.rollout.steps[body.step]
@@ -143,13 +145,16 @@ def _decide(book: Book, spec: Spec, machine: Machine[Rollout], grown: Rollout, e
         book.update(machine, grown)
 
 
-def _harm(book: Book, spec: Spec, machine: Machine[Rollout], grown: Rollout, evidence: Evidence) -> None:
-    """Open a harmful canary's incident, and stop it unless the playbook leaves that to a person."""
-    key = derive_id("incident", book.model, "canary_harm", machine.id)
+def _acts_on_harm(spec: Spec) -> bool:
+    """Whether a harmful canary is stopped without asking: yes, unless a playbook leaves that to a person."""
     playbook = spec.playbook("canary_harm")
-    acts = playbook is None or playbook.mode == "act"
-    done = "stopped" if acts else "it waits for a person"
-    title = f"canary {grown.version} does harm: {done} after {grown.touched} predictions"
+    return playbook is None or playbook.mode == "act"
+
+
+def _harm_incident(book: Book, grown: Rollout, rollout_id: str, evidence: Evidence) -> Rollout:
+    """Open a harmful canary's incident, once, and return the rollout that names it."""
+    key = derive_id("incident", book.model, "canary_harm", rollout_id)
+    title = f"canary {grown.version} does harm; it has answered {grown.touched} predictions"
     incident = Incident(
         kind="canary_harm",
         title=title,
@@ -160,12 +165,16 @@ def _harm(book: Book, spec: Spec, machine: Machine[Rollout], grown: Rollout, evi
         onset=Window(grown.began_at, book.now),
         evidence={"words": evidence.words, "touched": grown.touched, "harm": evidence.harm.evidence},
     )
-    opened = book.begin("incident", key, incident, title, words=evidence.words)
-    if not acts:
-        book.update(machine, msgspec.structs.replace(grown, incident=key))
-        return
-    book.move(opened, "mitigate", reason=f"{grown.version} is rolled back")
-    body = msgspec.structs.replace(grown, ended_at=book.now, incident=key)
+    book.begin("incident", key, incident, title, words=evidence.words)
+    return msgspec.structs.replace(grown, incident=key)
+
+
+def _stop(book: Book, machine: Machine[Rollout], grown: Rollout, evidence: Evidence) -> None:
+    """Take a harmful canary back."""
+    opened = book.machine("incident", grown.incident or "")
+    if opened and opened.allows("mitigate"):
+        book.move(opened, "mitigate", reason=f"{grown.version} is rolled back")
+    body = msgspec.structs.replace(grown, ended_at=book.now)
     book.move(machine, "harm", body, reason=evidence.words, answer="harm", touched=grown.touched)
 
 

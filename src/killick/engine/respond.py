@@ -197,11 +197,13 @@ def _take(book: Book, recovery: Machine[Recovery], event: str | None, reason: st
     if event is None:
         book.update(recovery, body)
         return
+    incident = book.machine("incident", body.incident)
     if event == "act":
         body = msgspec.structs.replace(body, acted_at=book.now)
-        incident = book.machine("incident", body.incident)
         if incident and incident.allows("mitigate"):
             book.move(incident, "mitigate", reason=f"{body.action} to {body.version} for {describe(body.segment)}")
+    elif event == "ineffective" and incident and incident.allows("relapse"):
+        book.move(incident, "relapse", reason=reason)
     book.move(recovery, event, body, reason=reason, **seen)
 
 

@@ -126,7 +126,8 @@ def _train(attempt: Attempt, window: Window, name: str, event: str) -> None:
     spec, job, policy = attempt.spec, attempt.job, attempt.policy
     rows = training_rows(attempt.world, spec, window)
     label = spec.schema.label.column if spec.schema.label else LABEL
-    request = TrainRequest(model=spec.model, version=name, label=label, features=features(rows.columns), seed=SEED)
+    watched = spec.features.select(features(rows.columns))
+    request = TrainRequest(model=spec.model, version=name, label=label, features=watched, seed=SEED)
     grown = msgspec.structs.replace(job.body, rows=rows.height)
     try:
         manifest = attempt.world.trainer.train(

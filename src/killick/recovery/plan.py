@@ -1,6 +1,6 @@
 """What to do about an incident: playbook and world in, one decision with its reason out.
 
-What changes what is live is done only when the version that would serve instead is shown to be no worse on current
+What changes what is live is done only when the version that would serve instead is shown to be better on current
 traffic, by the loss of the objective (DESIGN D9). That is asked after every window, so the comparison is one that may
 be looked at as often as one likes: the fallback is put in wrongly for at most one incident in twenty, however long it
 lasts.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from killick.checks.verdict import Verdict
 
 # Over all the times that one incident is looked at.
-ALPHA_NO_WORSE = 0.05
+ALPHA_BETTER = 0.05
 # Fog, a holiday or a calm day hides a fault for a day; two whole windows in a row did not in 174 trials (decision
 # 0005).
 CLEAN_WINDOWS = 2
@@ -63,8 +63,8 @@ def decide(mode: str, gain: Compared, *, routable: bool, looks_at: Sequence[str]
         return Step(
             None, "its rows cannot be told apart when they come, so nothing narrower than everything could be done"
         )
-    if not gain.better_at_any_time(ALPHA_NO_WORSE):
-        return Step(None, f"not shown to be no worse yet: {gain.words}")
+    if not gain.better_at_any_time(ALPHA_BETTER):
+        return Step(None, f"not shown to be better yet: {gain.words}")
     if mode == "act":
         return Step("act", f"shown to be better: {gain.words}")
     if mode == "recommend":
@@ -74,9 +74,9 @@ def decide(mode: str, gain: Compared, *, routable: bool, looks_at: Sequence[str]
 
 def verify(gain: Compared) -> Step:
     """Decide whether a recovery that was applied helps."""
-    if gain.better_at_any_time(ALPHA_NO_WORSE):
+    if gain.better_at_any_time(ALPHA_BETTER):
         return Step("effective", f"it helps: {gain.words}")
-    if gain.worse_at_any_time(ALPHA_NO_WORSE):
+    if gain.worse_at_any_time(ALPHA_BETTER):
         return Step("ineffective", f"it does harm: {gain.words}")
     return Step(None, f"whether it helps is not known yet: {gain.words}")
 

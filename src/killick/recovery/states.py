@@ -1,6 +1,6 @@
 """The state table of a recovery: one run of a playbook's action that changes what serves, from plan to verified result.
 
-A fallback in a segment is the shape: it is planned, shown to be no worse, applied, verified, kept while the cause
+A fallback in a segment is the shape: it is planned, shown to be better, applied, verified, kept while the cause
 lasts, and taken back when it is mended. What would change what is live and could not be shown to be better stays
 planned, and is looked at again after every window; `recommended` waits for a person.
 """
@@ -22,6 +22,7 @@ RECOVERY = Table(
     moves={
         ("planned", "act"): Move("acting", ("set_traffic",)),
         ("planned", "recommend"): Move("recommended"),
+        ("planned", "approve"): Move("acting", ("set_traffic",)),
         ("planned", "mended"): Move("unneeded"),
         ("planned", "abort"): Move("unneeded"),
         ("recommended", "approve"): Move("acting", ("set_traffic",)),
@@ -40,7 +41,7 @@ RECOVERY = Table(
         ("undoing", "abort"): Move("undoing"),
     },
     meaning={
-        "planned": "wanted, and not yet shown to be no worse on current traffic",
+        "planned": "wanted, and not yet shown to be better on current traffic",
         "recommended": "a person is asked",
         "acting": "about to be applied",
         "verifying": "applied; whether it helps is being measured",

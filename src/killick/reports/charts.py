@@ -1,9 +1,9 @@
 """The grammar of pictures: every chart is an Altair (Vega-Lite) spec made here (DESIGN D11).
 
 A spec names no colour but by its part (a style, a place in a range); `THEMES` says what that looks like in light and in
-dark, and the page chooses. The palette is Okabe and Ito's (2008, https://jfly.uni-koeln.de/color/), which people with any
-common colour blindness can tell apart, and no chart tells anything by colour alone. Every chart brings its alternative:
-a sentence that says what it shows. Bounds keep a chart legible and its page small.
+dark, and the page chooses. The palette is Okabe and Ito's (2008, https://jfly.uni-koeln.de/color/), which people with
+any common colour blindness can tell apart. Every chart brings its alternative: a sentence that says what it shows.
+Bounds keep a chart legible and its page small.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from killick.reports.words import place
 if TYPE_CHECKING:
     import altair as alt
 
-    from killick.reports.report import Distribution
+    from killick.reports.findings import Distribution
     from killick.reports.words import Segment
 
 # Okabe and Ito's names for their colours.
@@ -118,7 +118,7 @@ THEMES: dict[str, dict[str, Any]] = {
 
 
 def distribution(column: str, segment: Segment, shares: Distribution) -> Chart:
-    """Draw where a column's rows lie: a wide pale bar for the reference's share, a narrow strong one for the current."""
+    """Draw where a column's rows lie: a wide pale bar for the reference's share, a narrow strong one inside it."""
     labels, reference, current = _bounded(shares)
     rows: list[dict[str, Any]] = [
         {"bin": label, "n": n, "reference": before, "current": now, "change": f"{100 * (now - before):+.1f} points"}
@@ -158,7 +158,7 @@ def _bars_spec() -> dict[str, Any]:
 
 @cache
 def _histogram_spec() -> dict[str, Any]:
-    """Bins of a number: side by side, from low to high, as a histogram; where names would overlap, some are left out."""
+    """Bins of a number: side by side, from low to high; where their names would overlap, some are left out."""
     import altair as alt
 
     x = alt.X("bin:N", sort=alt.SortField("n"), title=None, scale=alt.Scale(paddingInner=0.12, paddingOuter=0.1))

@@ -73,7 +73,7 @@ class Series:
 class Moved:
     """How far a column had moved in one window, in units of what healthy windows reach: 1 is the limit.
 
-    `strength` is the largest that any witness saw, `agreed` the smallest: beyond 1, all of them speak. None: not judged.
+    `strength` is the largest that any witness saw, `agreed` the smallest: beyond 1, all speak. None: not judged.
     """
 
     window: Window

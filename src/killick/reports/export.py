@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from killick.checks.verdict import Verdict
     from killick.clock import Instant
-    from killick.reports.report import Extent, Report
+    from killick.reports.findings import Extent, Findings
 
 SCHEMA = "killick.report/1"
 # A chat message of more lines is not read; the page has them all.
@@ -30,7 +30,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _COLUMN = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
-def as_values(report: Report) -> dict[str, Any]:
+def as_values(report: Findings) -> dict[str, Any]:
     """Return a report as JSON values."""
     return {
         "schema": SCHEMA,
@@ -46,12 +46,12 @@ def as_values(report: Report) -> dict[str, Any]:
     }
 
 
-def as_json(report: Report) -> str:
+def as_json(report: Findings) -> str:
     """Return a report as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(as_values(report)), indent=2).decode()
 
 
-def as_frame(report: Report) -> pl.DataFrame:
+def as_frame(report: Findings) -> pl.DataFrame:
     """Return a report's verdicts as a frame; times are Polars datetimes in UTC, to the microsecond."""
     import polars as pl
 
@@ -80,7 +80,7 @@ def as_frame(report: Report) -> pl.DataFrame:
     )
 
 
-def as_junit(report: Report) -> str:
+def as_junit(report: Findings) -> str:
     """Return a report as JUnit XML. `warn` passes, with its reason as output: a warning breaks no build."""
     summary = report.summary
     counts = {"failures": summary["fail"], "errors": summary["error"], "skipped": summary["inconclusive"]}
@@ -104,7 +104,7 @@ def as_junit(report: Report) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suites, encoding="unicode")}\n'
 
 
-def as_markdown(report: Report) -> str:
+def as_markdown(report: Findings) -> str:
     """Return a report as short Markdown: the answer, what was compared, and what does not hold."""
     said = " · ".join(f"{number} {status}" for status, number in report.summary.items() if number)
     lines = [

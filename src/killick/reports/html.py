@@ -1,7 +1,7 @@
 """The page of a check: the answer first, then what fails and why, then everything else, then how it was judged.
 
-One file that works offline. Bounds: 60 cards, 24 charts and 3,000 rows are shown; what is left out is counted on the page
-and stands whole in the JSON.
+One file that works offline. Bounds: 60 cards, 24 charts and 3,000 rows are shown; what is left out is counted on the
+page and stands whole in the JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from killick.checks.verdict import Status, Verdict
-    from killick.reports.report import Distribution, Report
+    from killick.reports.findings import Distribution, Findings
     from killick.reports.words import Segment
 
 CARDS_MAX = 60
@@ -54,7 +54,7 @@ class Card:
     shares: Distribution | None
 
 
-def report_html(report: Report) -> str:
+def report_html(report: Findings) -> str:
     """Return the page of a report."""
     gallery = Gallery()
     groups = _grouped([verdict for verdict in report.verdicts if verdict.status in LOUD])
@@ -79,7 +79,7 @@ def report_html(report: Report) -> str:
     )
 
 
-def notebook_html(report: Report) -> str:
+def notebook_html(report: Findings) -> str:
     """Return a short account for a notebook's cell."""
     loud = [verdict for verdict in report.verdicts if verdict.status in LOUD]
     loud.sort(key=lambda verdict: LOUD.index(verdict.status))
@@ -99,7 +99,7 @@ def gauge(verdict: Verdict) -> Gauge | None:
     """Return a verdict's value against its threshold as lengths; None where one of them is missing or the scale is not.
 
     >>> from killick.checks.verdict import Verdict
-    >>> gauge(Verdict(check="drift.univariate", metric="psi", status="fail", reason="", value=0.3, threshold=0.2)).length
+    >>> gauge(Verdict(check="drift.univariate", metric="psi", status="fail", reason="", value=3, threshold=2)).length
     75.0
     """
     value, threshold = finite(verdict.value), finite(verdict.threshold)
@@ -119,7 +119,7 @@ def _end(value: float | None, threshold: float) -> float | None:
 
 
 def _grouped(verdicts: Sequence[Verdict]) -> list[tuple[tuple[str | None, Segment], list[Verdict]]]:
-    """Group what is loud by column and segment: the worst first, of these what most checks agree on, then the farthest."""
+    """Group what is loud by column and segment: the worst first, then what most checks agree on, then the farthest."""
     groups: dict[tuple[str | None, Segment], list[Verdict]] = {}
     for verdict in verdicts:
         groups.setdefault((verdict.column, verdict.segment), []).append(verdict)
@@ -139,7 +139,7 @@ def _loudness(verdict: Verdict) -> tuple[int, float]:
     return LOUD.index(verdict.status), -beyond
 
 
-def _card(report: Report, key: tuple[str | None, Segment], found: list[Verdict], gallery: Gallery) -> Card:
+def _card(report: Findings, key: tuple[str | None, Segment], found: list[Verdict], gallery: Gallery) -> Card:
     column, segment = key
     shares = report.pictures.get((column, segment)) if column else None
     placed = None
@@ -148,7 +148,7 @@ def _card(report: Report, key: tuple[str | None, Segment], found: list[Verdict],
     return Card(column, segment, found[0].status, tuple(found), placed, shares if placed else None)
 
 
-def _reference_is_newer(report: Report) -> bool:
+def _reference_is_newer(report: Findings) -> bool:
     """Whether the reference begins after the current data: then before and after are probably the wrong way round."""
     reference, current = report.reference.start, report.current.start
     return reference is not None and current is not None and reference > current

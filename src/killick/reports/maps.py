@@ -25,7 +25,11 @@ ROWS_MAX = 40
 
 # The levels of a drift map, from unknown to far beyond: names and upper ends, in units of the limit.
 NOT_JUDGED, ONE = "not judged", "one witness"
-LEVELS = ((1.25, "both, up to 1.25 times the limit"), (2.0, "both, up to 2 times"), (float("inf"), "both, beyond 2 times"))
+LEVELS = (
+    (1.25, "both, up to 1.25 times the limit"),
+    (2.0, "both, up to 2 times"),
+    (float("inf"), "both, beyond 2 times"),
+)
 MAP_LEVELS = (NOT_JUDGED, ONE, *(name for _, name in LEVELS))
 _ROW_HEIGHT = 15
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from killick.checks.verdict import STATUSES, Status, worst
 from killick.errors import CallError, Mistake, OutsideError
+from killick.reports.findings import Distribution, Extent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,32 +21,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from killick.checks.verdict import Verdict
-    from killick.clock import Instant
     from killick.reports.words import Segment
 
+__all__ = ["Distribution", "Extent", "Report"]
+
 SUFFIXES = (".html", ".json", ".xml", ".md")
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """How much was compared: rows, and the event times of the first and just after the last, where rows have times."""
-
-    rows: int
-    start: Instant | None = None
-    end: Instant | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """Where a column's rows lie, on both sides: each bin's or category's share of the rows, in the order of `labels`.
-
-    `ordered` says that the labels are bins of a number, from low to high; categories are drawn in their own order.
-    """
-
-    labels: tuple[str, ...]
-    reference: tuple[float, ...]
-    current: tuple[float, ...]
-    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +118,7 @@ class Report:
         write = forms.get(path.suffix.lower())
         if write is None:
             hint = f"end it in one of {', '.join(SUFFIXES)}"
-            raise CallError(Mistake("report.save", "names no form of report by its suffix", value=str(path), hint=hint))
+            raise CallError(Mistake("report.save", "names no form of report by its suffix", value=path.name, hint=hint))
         text = write()
         try:
             path.write_text(text, encoding="utf-8")

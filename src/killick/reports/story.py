@@ -1,7 +1,7 @@
 """The story of an incident: what it was, where and since when, what was done about it, and how it ended, in words.
 
-A chronicle says which machines answered which incident; their own recorded words say why. Nothing is concluded here that
-the ledger does not say.
+A chronicle says which machines answered which incident; their own recorded words say why. Nothing is concluded here
+that the ledger does not say.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ EVIDENCE_MAX = 12
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """An incident as a page tells it. `number` is its place in the chronicle, `entries` are what the ledger says of it."""
+    """An incident as a page tells it: `number` is its place in the chronicle, `entries` what the ledger says of it."""
 
     number: int
     told: Told[Incident]
@@ -198,7 +198,7 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def causes(incident: Incident, most: int = 4) -> list[tuple[str, list[str], list[str]]]:
-    """Return the likeliest causes with what speaks for and against each; what was said of a likelier one is not repeated."""
+    """Return the likeliest causes, with what speaks for and against each; nothing is said twice."""
     told: set[str] = set()
     found = []
     for cause in incident.causes[:most]:

@@ -1,7 +1,7 @@
 """Charts over time: how a promise was kept, and what happened beside it.
 
 All share one axis and one width of names, so that a day stands above the same day. Time is UTC, in milliseconds, as
-Vega-Lite wants it. 275 days and 64 rows of drift make about 2,000 marks: healthy cells are not drawn, runs are one mark.
+Vega-Lite wants it; what a tooltip says is text already, for Vega would say it in the reader's own zone.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from killick.clock import DAY
 from killick.reports.charts import NAMES_WIDTH, Chart, clean
-from killick.reports.words import counted, day, figure, listed, moment, place, span
+from killick.reports.words import counted, day, figure, listed, place, span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import altair as alt
 
     from killick.clock import Instant, Window
-    from killick.reports.chronicle import DriftRow, Moved, Point, Promise, Series
-    from killick.reports.words import Segment
+    from killick.reports.chronicle import Point, Promise, Series
 
 # What a chart can hold and still be read.
 LINES_MAX = 8
@@ -204,10 +203,9 @@ def plot(rows: Sequence[dict[str, Any]]) -> alt.Chart:
 
 def frame(within: Window) -> alt.Chart:
     """Return the layer that draws nothing and spans the axis; a domain that is named, Vega-Lite would read twice."""
-    import altair as alt
-
     ends = [{"from": ms(within.start)}, {"from": ms(within.end)}]
-    return plot(ends).mark_point(opacity=0).encode(x=time_axis(within))
+    made: alt.Chart = plot(ends).mark_point(opacity=0).encode(x=time_axis(within))
+    return made
 
 
 def x_again() -> alt.X:
@@ -233,8 +231,6 @@ def legend_above() -> alt.Legend:
 
 def _bands(bands: Sequence[Band]) -> list[alt.Chart]:
     """Return the layer of incidents, or none: Vega warns about a layer without rows."""
-    import altair as alt
-
     if not bands:
         return []
     made = plot(bands).mark_rect(style="act", opacity=0.13)
@@ -276,7 +272,8 @@ def _bound(promise: Promise) -> alt.Chart:
     import altair as alt
 
     base = plot([{"bound": promise.bound}])
-    return base.mark_rule(style="bound", strokeDash=[6, 4], strokeWidth=1.4).encode(y=alt.Y("bound:Q"))
+    rule: alt.Chart = base.mark_rule(style="bound", strokeDash=[6, 4], strokeWidth=1.4).encode(y=alt.Y("bound:Q"))
+    return rule
 
 
 def _row(point: Point) -> dict[str, Any]:
@@ -295,7 +292,7 @@ def _row(point: Point) -> dict[str, Any]:
 
 
 def _reach(promise: Promise, rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
-    """Return the ends of the y axis: what was judged and the bound, with air; the wide intervals of few labels are cut."""
+    """Return the ends of the y axis: what was judged and the bound, with air; wide intervals of few labels are cut."""
     judged = [row for row in rows if row["status"] != "inconclusive"] or list(rows)
     ends = [row[end] for row in judged for end in ("low", "high")] + (
         [promise.bound] if promise.bound is not None else []
@@ -314,8 +311,8 @@ def _promise_said(promise: Promise, within: Window) -> str:
     low = min(known, key=lambda point: point.value or 0.0)
     return (
         f"{promise.metric} over time, objective {promise.name} ({'at most' if promise.at_most else 'at least'} "
-        f"{figure(promise.bound)}): highest {figure(top.value)} by {day(top.window.end)}, lowest {figure(low.value)} by "
-        f"{day(low.window.end)}, {figure(known[-1].value)} at the end; missed at the end of {missed} of "
+        f"{figure(promise.bound)}): highest {figure(top.value)} by {day(top.window.end)}, lowest {figure(low.value)} "
+        f"by {day(low.window.end)}, {figure(known[-1].value)} at the end; missed at the end of {missed} of "
         f"{counted(len(known), 'window')}."
     )
 

@@ -59,21 +59,34 @@ versions = each(_VERSION, holds=_versions_hold)
 
 def _steps(place: Place) -> tuple[float, ...]:
     steps = growing(share)(place)
-    return steps if steps[-1] == 1 else place.refuse("does not end at 100 %", "add 100% as the last step")
+    if steps[-1] != 1:
+        place.refuse("does not end at 100 %", "add 100% as the last step")
+    if len(steps) == 1:
+        place.refuse("leaves nobody to compare the canary with", "begin with a part of the traffic, for example 5%")
+    return steps
 
 
 _MARGIN = {"worse_by": "write the margin, for example {worse_by: 1pp}"}
 
 
+# The judge's e-process is about decisions that are right or wrong; other metrics join it later.
+JUDGED = "error_rate"
+
+
 _LATENCY: Parser[NoReturn] = unheeded(
     record(dict[str, Any], {"over": duration, "worse_by": margin}, needs={"over": "write 100ms"} | _MARGIN),
-    f"a canary is judged on {', '.join(METRICS)}, so far",
+    f"a canary is judged on its {JUDGED}, so far",
+)
+_OTHER_METRIC: Parser[NoReturn] = unheeded(
+    record(dict[str, Any], {"worse_by": margin}, needs=_MARGIN), f"a canary is judged on its {JUDGED}, so far"
 )
 
 
 def _guardrail(metric: str, place: Place) -> Guardrail:
     if metric == "latency":
         _LATENCY(place)
+    if metric in METRICS and metric != JUDGED:
+        _OTHER_METRIC(place)
     if metric not in METRICS:
         place.refuse("is not known", did_you_mean(metric, (*METRICS, "latency")))
     guardrail = record(partial(Guardrail, metric), {"worse_by": margin}, needs=_MARGIN)(place)
@@ -144,11 +157,19 @@ def _command(place: Place) -> tuple[str, ...]:
     return each(text)(place) or place.refuse("is empty", "write a command, for example [python, train.py]")
 
 
+# The loss that a challenger and live are paired on, row by row; a rank has no value for one row.
+GATED = "log_loss"
+
+
 def _gate(place: Place) -> Gate:
     metrics = [key for key in place.mapping() if key != "alpha"]
     if len(metrics) != 1:
         place.refuse("must name one metric", "write for example {log_loss: better}")
     fields: dict[str, Parser[Any]] = {metric: choice(("better",)) for metric in METRICS} | {"alpha": share}
+    if metrics[0] in METRICS and metrics[0] != GATED:
+        place.at(metrics[0]).refuse(
+            f"cannot be a gate, so far: a challenger is judged on its {GATED}", f"write {GATED}"
+        )
     with place.unharmed():
         values = read_fields(place, fields, {})
         if values.get("alpha") == 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from killick.clock import DAY, HOUR, Duration
@@ -140,7 +141,7 @@ class Band:
         ('<500', '500-1500', '>=1500')
         """
         cuts = [f"{cut:g}" for cut in self.bins]
-        middle = [f"{low}-{high}" for low, high in zip(cuts, cuts[1:], strict=False)]
+        middle = [f"{low}-{high}" for low, high in pairwise(cuts)]
         return (f"<{cuts[0]}", *middle, f">={cuts[-1]}") if cuts else ()
 
 

@@ -3,7 +3,7 @@
 Promises: vectorised over broadcast arguments; where there are too few rows (none for a proportion, fewer than two for
 a mean) both ends are NaN, exactly there and nowhere else: `np.isnan` is the mask. Costs O(1) per interval.
 
-Sources: Wilson (1927), JASA 22; recommended over the normal interval by Brown, Cai & DasGupta (2001), Statistical
+Sources: Clopper & Pearson (1934), Biometrika 26, for the exact lower bound; Wilson (1927), JASA 22; recommended over the normal interval by Brown, Cai & DasGupta (2001), Statistical
 Science.
 """
 
@@ -17,7 +17,7 @@ from scipy import special
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["mean_interval", "proportion_interval"]
+__all__ = ["mean_interval", "proportion_interval", "proportion_lower"]
 
 # A mean needs two rows to have a spread.
 _MEAN_ROWS_MIN = 2
@@ -42,6 +42,21 @@ def proportion_interval(
     reach = np.sqrt(squared * (share * (1.0 - share) / n + squared / (4.0 * n * n))) / shrink
     low, high = np.clip(centre - reach, 0.0, 1.0), np.clip(centre + reach, 0.0, 1.0)
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def proportion_lower(successes: ArrayLike, rows: ArrayLike, alpha: float) -> NDArray[np.float64]:
+    """Return what the true proportion lies above, but for a chance of at most `alpha` at any number of rows.
+
+    Wilson's interval is shorter, and wrong in the tail where rows are few: one success of two has a lower end of 3 % at
+    alpha 0.0001, though a true 3 % gives that outcome six times in a hundred. NaN without rows.
+
+    >>> float(proportion_lower(1, 2, 1e-4).round(6))
+    5e-05
+    """
+    k, n = np.broadcast_arrays(np.asarray(successes, dtype=np.float64), np.asarray(rows, dtype=np.float64))
+    some = k > 0
+    least = special.betaincinv(np.where(some, k, 1.0), np.where(some, n - k, 0.0) + 1.0, alpha)
+    return np.asarray(np.where(n > 0, np.where(some, least, 0.0), np.nan), dtype=np.float64)
 
 
 def mean_interval(

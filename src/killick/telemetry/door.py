@@ -105,7 +105,7 @@ def arrange(table: pl.DataFrame, spec: Spec, *, name: str, needed: frozenset[str
         for part, column in columns.items()
         if column and column in table.columns
     ]
-    arranged = table.select([*[table[feature] for feature in features], *parts])
+    arranged = table.select([table[column] for column in (*features, *_only_segments(table, spec, features))] + parts)
     whole = _WHOLE & (needed | {EVENT_TIME}) & set(arranged.columns)
     gaps = [_gap(arranged[part], f"{name}.{columns[part]}") for part in sorted(whole)]
     if any(gaps):
@@ -117,6 +117,12 @@ def features_of(table: pl.DataFrame, spec: Spec) -> tuple[str, ...]:
     """Return the table's features: what the spec includes and no part claims."""
     free = [column for column in table.columns if column not in spec.schema.columns]
     return spec.features.select(free)
+
+
+def _only_segments(table: pl.DataFrame, spec: Spec, features: tuple[str, ...]) -> tuple[str, ...]:
+    """Columns that are no features, but by which rows are grouped: what a model is watched by and must not look at."""
+    bands = dict.fromkeys(band.column for by in spec.segments for band in by)
+    return tuple(c for c in bands if c in table.columns and c not in features and c not in PARTS)
 
 
 def part_columns(schema: Schema) -> dict[str, str | None]:

@@ -66,8 +66,8 @@ BEGIN = parse_instant("2031-03-03")
 REFERENCE_DAYS = 45
 ORDERS_A_DAY = 120
 SEED = 20_310_303
-# Orders come from nine to nine and are returned, if they are, within the same day or the next.
-_OPENS, _OPEN_FOR, _RETURNED_WITHIN = 9 * HOUR, 12 * HOUR, 20 * HOUR
+# Whether an order is returned is known within a day.
+_SETTLED_WITHIN = 20 * HOUR
 
 Weights: TypeAlias = tuple[float, float, float, float]
 """What a version knows: an intercept, and what a degree, a unit of money and a visit weigh, in spreads."""
@@ -156,8 +156,8 @@ def tell(name: str, script: Script, spec: Spec, seed: int = SEED) -> Story:
 
 
 def unit_fault() -> Story:
-    """A store's thermometer reports Celsius for five days: noticed, fallen back there, mended, taken back."""
-    return tell("unit fault", Script(12, fault=UnitFault(day(2), day(7))), make_spec())
+    """A store's thermometer reports Celsius for four days: noticed, fallen back there, mended, taken back."""
+    return tell("unit fault", Script(12, fault=UnitFault(day(3), day(7))), make_spec())
 
 
 def bad_release() -> Story:
@@ -172,7 +172,7 @@ def changed_minds() -> Story:
 
 def everything_at_once() -> Story:
     """All of it, one after the other, until the promoted challenger has been watched for its four weeks."""
-    script = Script(49, UnitFault(day(2), day(7)), bad_release=day(7) + 10 * HOUR, changed_minds=day(9))
+    script = Script(52, UnitFault(day(3), day(7)), bad_release=day(8) + 10 * HOUR, changed_minds=day(10))
     return tell("everything", script, make_spec(retraining=True))
 
 
@@ -197,7 +197,7 @@ def make_spec(*, retraining: bool = False) -> Spec:
         reference=REFERENCE,
         # Four columns and three stores a day: 18 healthy windows are needed, and a reference of 45 days has 31.
         false_alarms=FalseAlarms("shopkeepers", budget=1.0, per=30 * DAY),
-        keep=Keep(columns=6 * HOUR),
+        keep=Keep(columns=3 * HOUR),
         evaluate_every=DAY,
         objectives=(Objective("honest-odds", "log_loss", window=4 * DAY, at_most=0.62),),
         versions=tuple(VersionSource(name, f"shop:{name}", role) for name, role in loaders.items()),  # type: ignore[arg-type]
@@ -213,7 +213,7 @@ def orders(script: Script, begin: Instant, chance: np.random.Generator) -> pl.Da
     number = script.days * len(STORES) * ORDERS_A_DAY
     days = np.repeat(np.arange(script.days), len(STORES) * ORDERS_A_DAY)
     stores = np.tile(np.repeat(np.arange(len(STORES)), ORDERS_A_DAY), script.days)
-    at = begin + days * DAY + _OPENS + chance.integers(0, _OPEN_FOR, number)
+    at = begin + days * DAY + chance.integers(0, DAY, number)
     weather = chance.normal(0.0, 2.0, script.days)[days]
     temperature = 60.0 + weather + 2.0 * stores + chance.normal(0.0, 10.0, number)
     basket = 40.0 + 3.0 * stores + chance.normal(0.0, 12.0, number)
@@ -226,7 +226,7 @@ def orders(script: Script, begin: Instant, chance: np.random.Generator) -> pl.Da
     if script.fault is not None:
         broken = (stores == STORES.index(script.fault.store)) & (at >= script.fault.start) & (at < script.fault.end)
         temperature = np.where(broken, (temperature - 32.0) * 5.0 / 9.0, temperature)
-    settled = at + chance.integers(HOUR, _RETURNED_WITHIN, number)
+    settled = at + chance.integers(HOUR, _SETTLED_WITHIN, number)
     table = pl.DataFrame(
         {
             "order_id": [f"o{one // DAY}-{number}" for number, one in enumerate(at.tolist())],

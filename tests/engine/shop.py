@@ -1,0 +1,79 @@
+"""The simulator's shop, open: a world, its yardstick, and batches of orders to give it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from killick.checks.reference import unpack_reference
+from killick.clock import HOUR
+from killick.engine.ingest import PREDICTIONS, ingest_outcomes, ingest_predictions
+from killick.engine.open import open_model
+from killick.engine.serve import score
+from killick.engine.world import World
+from killick.profiles.codec import unpack_profile
+from killick.profiles.profile import Profile
+from killick.registry.versions import Version
+from killick.telemetry.columns import PREDICTION_ID, ROLE, SCORE, VERSION
+from killick.testing.archive import MemoryArchive
+from killick.testing.control import MemoryControl
+from killick.testing.simulator import BEGIN, MODEL, Story, bad_release
+from tests.engine.survivors import EVER
+
+V1 = Version(model=MODEL, name="v1", loader="shop:v1")
+PLAIN = Version(model=MODEL, name="plain", loader="shop:plain")
+LONG_AFTER = BEGIN + 1_000 * HOUR
+
+
+@dataclass
+class Shop:
+    """A shop that has opened, on the first day of a story."""
+
+    story: Story
+    world: World
+    sequence: int = 0
+
+    @classmethod
+    def opened(cls, story: Story | None = None) -> "Shop":
+        """The model is opened, nothing has come in."""
+        story = story or bad_release()
+        world = story.make_world(MemoryControl(), MemoryArchive())
+        open_model(world, story.spec, BEGIN)
+        return cls(story, world)
+
+    @property
+    def scale(self):
+        """The scale that the reference was learned on."""
+        with self.world.control.transaction() as t:
+            return unpack_reference(t.get("reference", MODEL, "training").body).scale
+
+    def orders(self, number: int, start: int = 0) -> pl.DataFrame:
+        """So many orders as v1 answers them, without their outcomes."""
+        rows = self.story.history.predictions.slice(start, number)
+        return rows.with_columns(
+            pl.Series(SCORE, score(self.world, V1, rows)), pl.lit("v1").alias(VERSION), pl.lit("live").alias(ROLE)
+        )
+
+    def predict(self, rows: pl.DataFrame, now: int = LONG_AFTER, **options: Any) -> int:
+        """Take a batch of predictions in; return how many were duplicates."""
+        self.sequence += 1
+        given = {"kind": PREDICTIONS, "producer": "test", "sequence": self.sequence, "now": now} | options
+        return ingest_predictions(self.world, self.story.spec, self.scale, rows, **given)
+
+    def turn_out(self, labels: dict[str, int], at: int = LONG_AFTER - HOUR, **options: Any) -> int:
+        """Take a batch of outcomes in; return how many met no prediction."""
+        self.sequence += 1
+        rows = pl.DataFrame(
+            {PREDICTION_ID: list(labels), "label": list(labels.values()), "known_at": [at] * len(labels)},
+            schema={PREDICTION_ID: pl.String, "label": pl.Int64, "known_at": pl.Int64},
+        )
+        given = {"producer": "test", "sequence": self.sequence, "now": LONG_AFTER} | options
+        return ingest_outcomes(self.world, self.story.spec, self.scale, rows, **given)
+
+    def counted(self) -> Profile:
+        """The profile of everything that was answered."""
+        scale = self.scale
+        with self.world.control.transaction() as t:
+            held = t.profiles(MODEL, scale.fingerprint, EVER)
+        answered = (packed for key, packed in held.items() if not key.segment and key.role != "shadow")
+        return Profile.merge(scale, [unpack_profile(packed, scale) for packed in answered])
