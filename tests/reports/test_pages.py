@@ -1,5 +1,4 @@
 import json
-import re
 import shutil
 import subprocess
 from base64 import b64encode
@@ -7,10 +6,13 @@ from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from killick.clock import DAY, Window
-from killick.reports import charts, html, maps, timelines
+from killick.registry.aliases import Alias, Holding
+from killick.registry.versions import Version
+from killick.reports import charts, html, maps, replay, timelines
 from killick.reports.replay import replay_html
 from killick.reports.report import Distribution
 from killick.reports.story import acts, stories
@@ -266,6 +268,23 @@ def test_the_page_of_a_life_shows_the_proof():
     chronicle = a_chronicle()
 
     assert f"killick ledger verify --head {chronicle.ledger_head}" in Page(replay_html(chronicle)).words
+
+
+def test_the_versions_are_told_with_what_became_of_them():
+    """Who is live, who was, who was taken back, and whom the gate refused."""
+    said = Version(model="flight-delay", name="v1", loader="m:f")
+    names = ("v1", "v2", "v3", "challenger-1-trial", "v4")
+    held = [
+        Holding(version=name, since=START + n * DAY, actor="ana", reason="r") for n, name in enumerate(("v1", "v3"))
+    ]
+    chronicle = a_chronicle(
+        versions=tuple(msgspec.structs.replace(said, name=name) for name in names),
+        aliases=(Alias(name="live", holdings=tuple(held)),),
+    )
+
+    assert [one["fate"] for one in replay._named(chronicle)] == [
+        *("was live", "it serves nobody", "live", "stood at the gate: refused", "held ready")
+    ]
 
 
 def test_a_life_without_incidents_says_so():

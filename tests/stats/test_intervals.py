@@ -51,7 +51,7 @@ def test_one_row_has_no_spread() -> None:
 @pytest.mark.parametrize(("successes", "rows"), [(0, 5), (1, 2), (1, 50), (5, 50), (50, 50), (3, 3000)])
 @pytest.mark.parametrize("alpha", [0.05, 1e-4, 1e-9])
 def test_the_exact_lower_bound_is_where_the_binomial_tail_is_alpha(successes: int, rows: int, alpha: float) -> None:
-    """scipy's binomial distribution is the witness; nothing at all is above 0."""
+    """The witness is scipy's binomial distribution; nothing at all is above 0."""
     lower = float(proportion_lower(successes, rows, alpha))
     if successes == 0:
         assert lower == 0.0

@@ -310,8 +310,17 @@ def _in_words(drift: _Drift, at: int) -> str:
         return f"{far * 100:.1f} % of the rows changed category, most: {most}"
     if way is None or not np.isfinite(far):
         return f"values moved, most: {most}"
-    means = f"mean {moved.mean_before[at]:.4g} -> {moved.mean_now[at]:.4g}"
-    return f"{'higher' if way == 'up' else 'lower'} by {far:.2g} spreads ({means}), most: {most}"
+    means = f"mean {_figure(moved.mean_before[at])} -> {_figure(moved.mean_now[at])}"
+    return f"{'higher' if way == 'up' else 'lower'} by {far:.2f} spreads ({means}), most: {most}"
+
+
+def _figure(number: float) -> str:
+    """Write a number as people do, not as 2.964e+04.
+
+    >>> _figure(29641.5), _figure(0.49891), _figure(7e9)
+    ('29,642', '0.4989', '7e+09')
+    """
+    return f"{number:,.0f}" if 1e3 <= abs(number) < 1e9 else f"{number:.4g}"  # noqa: PLR2004 - from here on grouped
 
 
 # ------------------------------------------------------------------------------------------------ shares, segments

@@ -197,4 +197,5 @@ def _bounded(scale: NumericScale, counts: Ints, sums: Floats) -> Floats:
 
 def _means(sums: Floats, counts: Ints) -> Floats:
     rows = counts.sum(axis=1)
-    return np.divide(sums.sum(axis=1), rows, out=np.full(len(rows), np.nan), where=rows > 0)
+    means: Floats = np.divide(sums.sum(axis=1), rows, out=np.full(len(rows), np.nan), where=rows > 0)
+    return means

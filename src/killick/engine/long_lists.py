@@ -1,7 +1,7 @@
 """Columns with more categories than a scale knows: cities, agents, products.
 
-Two columns are put beside such a one before it is profiled: each value's hash bucket, and whether the reference has
-the value anywhere. Which bucket a value falls into has nothing to do with how common it was, so that buckets can be compared
+Two columns are put beside such a one before it is profiled: each value's hash bucket, and whether the reference has the
+value anywhere. Which bucket a value falls into has nothing to do with how common it was, so buckets can be compared
 where "the hundred commonest of the reference" cannot (`checks.comparison.LongList`).
 """
 

@@ -2,7 +2,8 @@
 
 The charts' JavaScript (Vega, Vega-Lite and Vega-Embed, 0.9 MB, 0.3 MB zipped) is put into the page once, and only when
 it has charts; making that bundle takes a second, once in a process. Expressions are interpreted (`ast`), so
-`unsafe-eval` is not needed; every script and style is named by its hash, so a name in somebody's data cannot become one.
+`unsafe-eval` is not needed; every script and style is named by its hash, so a name in somebody's data cannot
+become one.
 """
 
 from __future__ import annotations

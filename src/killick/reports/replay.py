@@ -190,20 +190,15 @@ def _holdings(chronicle: Chronicle) -> list[tuple[str, list[tuple[str, Window, s
 
 def _named(chronicle: Chronicle) -> list[dict[str, Any]]:
     """Return the versions as a table tells them."""
-    fates = {rollout.body.version: rollout.meaning or rollout.state for rollout in chronicle.rollouts}
-    live = {version for name, held in _holdings(chronicle) if name == "live" for version, _, _ in held}
-    trials = {f"{job.body.challenger}-trial": job.state for job in chronicle.retrainings}
+    fates = {f"{job.body.challenger}-trial": f"stood at the gate: {job.state}" for job in chronicle.retrainings}
+    fates |= {rollout.body.version: rollout.meaning or rollout.state for rollout in chronicle.rollouts}
+    for alias in chronicle.aliases:
+        for holding in alias.holdings:
+            fates[holding.version] = alias.name if holding.version == alias.version else f"was {alias.name}"
     return [
         {
             "version": version,
-            "fate": fates.get(version.name)
-            or (
-                "live"
-                if version.name in live
-                else f"stood at the gate: {trials[version.name]}"
-                if version.name in trials
-                else "held ready"
-            ),
+            "fate": fates.get(version.name, "held ready"),
             "rows": version.lineage.get("rows_sha256", "")[:12],
         }
         for version in chronicle.versions

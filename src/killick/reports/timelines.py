@@ -223,10 +223,10 @@ def tip(field: str, title: str) -> alt.Tooltip:
 
 
 def legend_above() -> alt.Legend:
-    """Return a legend in one line."""
+    """Return a legend in one line, or, where the screen is narrow, one below the other."""
     import altair as alt
 
-    return alt.Legend(columns=alt.Undefined, labelLimit=220)
+    return alt.Legend(columns=alt.ExprRef(f"width < {_NAMES_FROM} ? 1 : 0"), labelLimit=220)
 
 
 def _bands(bands: Sequence[Band]) -> list[alt.Chart]:

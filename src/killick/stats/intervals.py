@@ -3,8 +3,8 @@
 Promises: vectorised over broadcast arguments; where there are too few rows (none for a proportion, fewer than two for
 a mean) both ends are NaN, exactly there and nowhere else: `np.isnan` is the mask. Costs O(1) per interval.
 
-Sources: Clopper & Pearson (1934), Biometrika 26, for the exact lower bound; Wilson (1927), JASA 22; recommended over the normal interval by Brown, Cai & DasGupta (2001), Statistical
-Science.
+Sources: Clopper & Pearson (1934), Biometrika 26, for the exact lower bound; Wilson (1927), JASA 22; recommended over
+the normal interval by Brown, Cai & DasGupta (2001), Statistical Science.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ def tell(name: str, script: Script, spec: Spec, seed: int = SEED) -> Story:
 
 def unit_fault() -> Story:
     """A store's thermometer reports Celsius for four days: noticed, fallen back there, mended, taken back."""
-    return tell("unit fault", Script(12, fault=UnitFault(day(3), day(7))), make_spec())
+    return tell("unit fault", Script(12, fault=UnitFault(day(4) + 9 * HOUR, day(8))), make_spec())
 
 
 def bad_release() -> Story:
@@ -171,8 +171,8 @@ def changed_minds() -> Story:
 
 
 def everything_at_once() -> Story:
-    """All of it, one after the other, until the promoted challenger has been watched for its four weeks."""
-    script = Script(52, UnitFault(day(3), day(7)), bad_release=day(8) + 10 * HOUR, changed_minds=day(10))
+    """All of it in one, until the promoted challenger has been watched for its four weeks."""
+    script = Script(47, UnitFault(day(4) + 9 * HOUR, day(8)), bad_release=day(6) + 10 * HOUR, changed_minds=day(9))
     return tell("everything", script, make_spec(retraining=True))
 
 

@@ -1,0 +1,175 @@
+"""`killick check`: two tables are compared, told in words, and written where it was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from killick.api import read_table, spec_for
+from killick.checks.drift import CHECK as DRIFT
+from killick.cli.console import err, grid, out, toned
+from killick.clock import format_instant
+from killick.engine.check import check_tables
+from killick.errors import CallError, Mistake, OutsideError
+from killick.reports.words import counted, listed, place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from killick.checks.verdict import Verdict
+    from killick.cli.main import FailOn
+    from killick.reports.report import Extent, Report
+    from killick.spec.document import Spec
+
+HOLDS, FAILS, UNKNOWN = 0, 1, 4
+_SHOWN_MAX = 30
+_ORDER = ("error", "fail", "warn")
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the report is to be written."""
+
+    html: Path | None = None
+    json: Path | None = None
+    junit: Path | None = None
+
+
+def check_paths(
+    current: str, reference: str, spec: Path | None, files: Files, *, fail_on: FailOn, lenient: bool, budget: float
+) -> int:
+    """Check, tell and write; return the exit code."""
+    if not 0.0 < budget < 1.0:
+        raise CallError(Mistake("--false-alarms", "is no chance between 0 and 1", budget, hint="the default is 0.05"))
+    train = read_table(reference, name="reference")
+    chosen, notes = spec_for(train, spec)
+    report = check_tables(read_table(current, name="current"), train, chosen, false_alarms=budget)
+    to_stdout = files.json is not None and str(files.json) == "-"
+    console = err() if to_stdout else out()
+    _tell(console, report, current, reference, _inferred(chosen) if notes else "")
+    if to_stdout:
+        print(report.to_json())
+    elif files.json:
+        _write(console, files.json, report.to_json())
+    if files.html:
+        _write(console, files.html, report.to_html())
+    if files.junit:
+        _write(console, files.junit, report.to_junit())
+    return exit_code(report.status, fail_on, lenient=lenient)
+
+
+def exit_code(status: str, fail_on: FailOn, *, lenient: bool) -> int:
+    """Return what a report's status means to a shell.
+
+    >>> exit_code("warn", "fail", lenient=False), exit_code("warn", "warn", lenient=False)
+    (0, 1)
+    """
+    if status == "inconclusive":
+        return HOLDS if lenient else UNKNOWN
+    bad = {"never": (), "fail": ("fail", "error"), "warn": ("warn", "fail", "error")}[fail_on]
+    return FAILS if status in bad else HOLDS
+
+
+def _tell(console: Console, report: Report, current: str, reference: str, inferred: str) -> None:
+    """Tell a report: the answer, what it is about, what is worth a look, and how it was judged."""
+    console.print(toned(report.status, report.status.upper()), Text(report.headline))
+    console.print()
+    about = grid()
+    about.add_column(style="dim")
+    about.add_column(overflow="fold")
+    about.add_row("current", Text(f"{current}: {_covers(report.current)}"))
+    about.add_row("reference", Text(f"{reference}: {_covers(report.reference)}"))
+    if inferred:
+        about.add_row("spec", Text(inferred))
+    console.print(about)
+    found = _worth_a_look(report)
+    if found:
+        console.print()
+        console.print(_table(found[:_SHOWN_MAX], unbroken=console.is_terminal))
+    if len(found) > _SHOWN_MAX:
+        console.print(f"and {len(found) - _SHOWN_MAX} more: --html or --json has them all", style="dim")
+    console.print()
+    counts = ", ".join(f"{number} {status}" for status, number in report.summary.items() if number)
+    chance = f"a {report.false_alarm_budget * 100:g} % chance of any false failure"
+    shared = f"{counted(report.tests, 'test')} shared {chance}" if report.tests else "no test could be made"
+    console.print(f"{counts or 'nothing judged'}; {shared}", style="dim")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of the answer: a verdict, or several that say the same of different columns."""
+
+    status: str
+    subject: str
+    check: str
+    said: str
+
+
+def _worth_a_look(report: Report) -> list[_Line]:
+    """Return what does not hold, the surest first, and what could not be judged, told once for all its columns."""
+    bad = [v for v in report.verdicts if v.status in _ORDER]
+    bad.sort(key=lambda v: (_ORDER.index(v.status), v.segment != (), v.p_value or 0.0))
+    lines = [_Line(v.status, _subject(v), v.check, v.reason) for v in bad]
+    unknown: dict[str, list[str]] = {}
+    for verdict in report.verdicts:
+        if verdict.status == "inconclusive":
+            unknown.setdefault(verdict.check, []).append(_subject(verdict))
+    reasons = {v.check: v.reason for v in reversed(report.verdicts) if v.status == "inconclusive"}
+    lines += [
+        _Line("inconclusive", listed(list(dict.fromkeys(subjects)), 3), check, reasons[check])
+        for check, subjects in unknown.items()
+    ]
+    return lines
+
+
+def _subject(verdict: Verdict) -> str:
+    where = f" ({place(verdict.segment)})" if verdict.segment else ""
+    return f"{verdict.column or verdict.metric}{where}"
+
+
+def _table(lines: list[_Line], *, unbroken: bool) -> Table:
+    table = grid("status", "column", "what was found")
+    for line in lines:
+        word = "drift" if line.check == DRIFT else line.check.rpartition(".")[2]
+        # On a terminal a number and its % stay together; a file keeps plain spaces, for grep.
+        text = line.said.replace(" %", "\N{NO-BREAK SPACE}%") if unbroken else line.said
+        said = Text.assemble((f"{word}: ", "dim"), (text, "dim" if line.status == "inconclusive" else ""))
+        table.add_row(toned(line.status), Text(line.subject), said)
+    table.columns[0].no_wrap = True
+    table.columns[1].max_width = 28
+    return table
+
+
+def _covers(extent: Extent) -> str:
+    rows = counted(extent.rows, "row")
+    if extent.start is None or extent.end is None:
+        return rows
+    first, last = (format_instant(instant)[:10] for instant in (extent.start, extent.end - 1))
+    return f"{rows}, {first} to {last}"
+
+
+def _inferred(spec: Spec) -> str:
+    """Say what was taken for what, since nobody said it."""
+    schema = spec.schema
+    parts = {
+        "event time": schema.event_time,
+        "score": schema.score,
+        "label": schema.label.column if schema.label else None,
+        "id": schema.prediction_id,
+    }
+    taken = ", ".join(f"{part} {column}" for part, column in parts.items() if column) or "no parts, only features"
+    left = f"; left out: {', '.join(spec.features.exclude)}" if spec.features.exclude else ""
+    return f"inferred from the reference: {taken}{left} (killick init writes it down)"
+
+
+def _write(console: Console, path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutsideError(f"{path} could not be written: {error.strerror or error}") from error
+    console.print(Text(f"written: {path}", style="dim"))

@@ -1,0 +1,151 @@
+"""`killick replay`: a history lived through again, told as it happens."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from killick.api import load_spec
+from killick.cli.console import grid, out, say_json, toned
+from killick.cli.looking import CONTROL, _incident
+from killick.clock import format_instant
+from killick.demo.narration import moment, tell_since
+from killick.engine.record import Book
+from killick.engine.replay import read_history, replay
+from killick.errors import CallError, Mistake, OutsideError
+from killick.reports.words import counted
+from killick.wiring import open_world
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from killick.engine.world import World
+    from killick.spec.document import Spec
+    from killick.telemetry.history import History
+
+HOLDS, FAILS = 0, 1
+STORE = "store"
+
+
+def replay_path(
+    history: str, spec_path: Path, store: Path | None, html: Path | None, *, fresh: bool, as_json: bool
+) -> int:
+    """Replay a history, tell it, and return the exit code: 1 when an incident is still open at its end."""
+    spec = load_spec(spec_path)
+    place = store or spec_path.parent / STORE
+    if fresh:
+        _forget(place)
+    world = open_world(spec_path.parent, place)
+    rows = read_history(world, spec, history if "://" in history else str(Path(history).resolve()))
+    console = out()
+    lived = _live(world, spec, rows, None if as_json else console)
+    found = _summary(world, spec, lived)
+    if html:
+        _write_page(world, spec, html, rows.window.end)
+    if as_json:
+        say_json(found)
+    else:
+        _tell_end(console, found, html, place)
+    return FAILS if any(one["state"] == "open" for one in found["incidents"]) else HOLDS
+
+
+def _live(world: World, spec: Spec, rows: History, console: Console | None) -> dict[str, int]:
+    """Live through the windows that are left; sentences go to the console as they become true."""
+    lived = {"windows": 0, "predictions": 0, "outcomes": 0}
+    with world.control.transaction() as t:
+        told = len(t.ledger())
+    if told and console:
+        console.print(
+            f"The store knows {counted(told, 'ledger entry', 'ledger entries')}: going on from there.", style="dim"
+        )
+    span = max(rows.window.width, 1)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    quiet = console is None or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
+        task = progress.add_task("replaying", total=span)
+        for one in replay(world, spec, rows):
+            lived["windows"] += 1
+            lived["predictions"] += one.predictions
+            lived["outcomes"] += one.outcomes
+            done = min(max(one.window.end - rows.window.start, 0), span)
+            progress.update(task, completed=done, description=moment(one.window.end))
+            if console:
+                lines, told = tell_since(world, spec.model, told)
+                for line in lines:
+                    console.print(f"[dim]{moment(line.at):>12}[/]  [{line.tone}]{escape(line.text)}[/]")
+    return lived
+
+
+def _summary(world: World, spec: Spec, lived: dict[str, int]) -> dict[str, Any]:
+    with world.control.transaction() as t:
+        book = Book(t, spec.model, 0)
+        entries = t.ledger()
+        incidents = [_incident(spec.model, machine) for machine in book.machines("incident")]
+        live = book.alias("live")
+    return {
+        "schema": "killick.replay/1",
+        "model": spec.model,
+        "spec_hash": spec.fingerprint,
+        **lived,
+        "incidents": incidents,
+        "live": [{"version": h.version, "since": format_instant(h.since), "reason": h.reason} for h in live.holdings],
+        "ledger": {"entries": len(entries), "head": entries[-1].hash if entries else None},
+    }
+
+
+def _tell_end(console: Console, found: dict[str, Any], html: Path | None, store: Path) -> None:
+    """The end: how much was lived through, every incident in a line, and the head of the ledger."""
+    if found["windows"]:
+        windows, rows = counted(found["windows"], "window"), counted(found["predictions"], "prediction")
+        console.print(f"\n{windows} lived through: {rows}, {counted(found['outcomes'], 'outcome')}.")
+    else:
+        console.print("Nothing is left to replay: the store has lived through all of it (--fresh begins anew).")
+    incidents = found["incidents"]
+    console.print(f"{counted(len(incidents), 'incident')}." if incidents else "No incident.")
+    if incidents:
+        table = grid("opened", "severity", "state", "lasted", "what")
+        for one in incidents:
+            when = one["opened_at"].replace("T", " ")
+            table.add_row(when, one["severity"], toned(one["state"]), one["lasted"] or "", Text(one["title"]))
+        table.columns[0].no_wrap = True
+        console.print(table)
+    end = grid()
+    end.add_column(style="dim")
+    end.add_column(overflow="fold")
+    end.add_row("live", Text(" -> ".join(holding["version"] for holding in found["live"]) or "nothing"))
+    end.add_row("store", Text(str(store)))
+    if html:
+        end.add_row("report", Text(str(html)))
+    end.add_row(
+        "ledger", Text(f"{counted(found['ledger']['entries'], 'entry', 'entries')}, head {found['ledger']['head']}")
+    )
+    console.print(end)
+
+
+def _write_page(world: World, spec: Spec, path: Path, now: int) -> None:
+    from killick.engine.chronicle import chronicle
+    from killick.reports.replay import replay_html
+
+    with world.control.transaction() as t:
+        entries = t.ledger()
+    until = max(now, entries[-1].fact.at if entries else 0)
+    try:
+        path.write_text(replay_html(chronicle(world, spec, until)), encoding="utf-8")
+    except OSError as error:
+        raise OutsideError(f"{path} could not be written: {error.strerror or error}") from error
+
+
+def _forget(store: Path) -> None:
+    """Remove a store, and nothing that is none."""
+    if not store.exists():
+        return
+    if not (store / CONTROL).is_file() and any(store.iterdir()):
+        raise CallError(
+            Mistake(str(store), "is no store of Killick's, so it is not removed", hint="name another folder")
+        )
+    shutil.rmtree(store)
