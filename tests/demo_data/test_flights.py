@@ -43,8 +43,8 @@ def test_arrival_is_known_after_departure(flights: pl.DataFrame) -> None:
 
 
 def test_a_quarter_of_the_flights_are_delayed(flights: pl.DataFrame) -> None:
-    """25.6 %: those that arrived more than fifteen minutes late, and those that never arrived."""
-    assert flights["delayed"].mean() == pytest.approx(0.256, abs=0.0005)
+    """Counted in the package's own file: 77,630 arrived more than fifteen minutes late, 9,430 never arrived: 25.9 %."""
+    assert flights["delayed"].sum() == 77_630 + 9_430
     assert flights["delayed"].null_count() == 0
 
 

@@ -38,13 +38,13 @@ def test_killed_by_the_system_at_any_moment_a_replay_goes_on_where_it_stopped(tm
         with subprocess.Popen([sys.executable, "-c", REPLAY, str(tmp_path)], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()  # it is under way
-            if deaths < 12:
+            if deaths < 8:
                 time.sleep(chance.uniform(0.0, 0.15))
                 process.send_signal(signal.SIGKILL)
             said = process.stdout.read()
         deaths += process.returncode == -signal.SIGKILL
         assert process.returncode in (0, -signal.SIGKILL)
-    assert deaths > 5
+    assert deaths >= 4
 
     story, undisturbed = bad_release(), Survivors.none()
     live(undisturbed.start(story), story, story.history.window.end)

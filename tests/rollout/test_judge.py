@@ -53,7 +53,7 @@ def test_no_labels_change_nothing():
 
 
 def test_a_mix_that_differs_between_the_arms_is_no_harm():
-    """The canary was given mostly the hard stratum: taken together it looks twice as bad, within strata it is alike."""
+    """The canary got mostly the hard stratum: taken together it looks twice as bad, within strata it is alike."""
     hard, easy = Stratum(40, 80, 10, 20), Stratum(2, 20, 8, 80)
     apart = judged([[hard, easy]] * 20)
     assert apart.answer != "harm"
@@ -80,18 +80,19 @@ def simulated(chance: np.random.Generator, odds_ratio: float, batches: int, labe
     return False, seen
 
 
+@pytest.mark.slow
 @pytest.mark.statistics
 def test_a_healthy_canary_is_hardly_ever_stopped():
-    """Of 300 that are exactly as good as live, looked at 60 times each, at most 1 % and what chance adds to it."""
+    """Of 300 that are exactly as good as live, looked at 25 times each, at most 1 % and what chance adds to it."""
     chance = np.random.default_rng(11)
-    stopped = sum(simulated(chance, 1.0, batches=60, labels=40)[0] for _ in range(300))
+    stopped = sum(simulated(chance, 1.0, batches=25, labels=60)[0] for _ in range(300))
     # With a true rate of 1 %, eight or more of 300 have a chance of 1.2 %.
     assert stopped <= 7
 
 
 @pytest.mark.statistics
 def test_a_canary_with_twice_the_odds_of_being_wrong_is_found():
-    """Nine of ten within a month, most of them within a few hundred labels; one that is never found would be useless."""
+    """Nearly always, and mostly within a few hundred labels: a judge that never finds one would be useless."""
     chance = np.random.default_rng(12)
     found = [simulated(chance, 2.0, batches=60, labels=40) for _ in range(100)]
     assert sum(stopped for stopped, _ in found) >= 97

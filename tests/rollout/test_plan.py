@@ -1,4 +1,4 @@
-"""The plan says who answers, and the router's assignment does what the plan says: shares, places, and who keeps what."""
+"""The plan says who answers, and the router's assignment does as it says: shares, places, and who keeps what."""
 
 import numpy as np
 import polars as pl

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -38,20 +38,18 @@ from killick.checks.evidence import (
 )
 from killick.checks.quality import MISSING, RANGE, UNSEEN, judge_quality, share_histories
 from killick.checks.realised import judge_realised
-from killick.checks.reference import merge_windows
 from killick.checks.sharing import Shared, Tested, share_budget
+from killick.checks.usual import cells_of, healthy_drift, usual_drift, windows_like
 from killick.checks.verdict import Verdict
-from killick.clock import DAY, HOUR
 from killick.profiles.categorical import CategoricalScale
-from killick.profiles.numeric import NumericScale
-from killick.profiles.profile import stack
-from killick.stats.history import prediction_limit, surprise
+from killick.stats.history import surprise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from killick.checks.evidence import Movement
     from killick.checks.reference import BySegment, HealthyWindow, Reference, SegmentKey
+    from killick.checks.usual import Comparable, Windows
     from killick.checks.verdict import Direction
     from killick.clock import Window
     from killick.profiles.cells import Floats, Ints
@@ -59,14 +57,10 @@ if TYPE_CHECKING:
     from killick.spec.document import Objective
     from killick.stats.distances import PopulationStability
 
-Comparable: TypeAlias = NumericScale | CategoricalScale
-
 # A PSI that does not matter: a shift of 0.14 standard deviations, a fifth of what the folklore calls moderate (0.1).
 MATERIAL = 0.02
 # The chance of any false failure in a run: what people take the level of a test to be.
 BUDGET = 0.05
-# Fewer windows are no yardstick (stats/history.py); more cost time and say nothing new.
-WINDOWS_MIN, WINDOWS_MAX = 8, 120
 CONFIDENCE = 0.95
 
 
@@ -122,14 +116,6 @@ class _Drift:
     why_not: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Windows:
-    """The reference's windows to compare with one another; `narrow` when they are narrower than the current one."""
-
-    each: tuple[HealthyWindow, ...]
-    narrow: bool
-
-
 def compare(reference: Reference, current: BySegment, how: Comparison) -> tuple[list[Verdict], int]:
     """Judge current profiles against a reference; return the verdicts, and how many tests shared the budget.
 
@@ -139,7 +125,7 @@ def compare(reference: Reference, current: BySegment, how: Comparison) -> tuple[
         how: what to judge, and the budget.
     """
     known = {segment: profile for segment, profile in current.items() if segment in reference.profiles}
-    windows = _like(reference, how.window)
+    windows = windows_like(reference, how.window)
     drifts = [_drift(column, reference, known, windows, how) for column in how.columns] if known else []
     others = [
         *_quality(reference, known, windows.each, how),
@@ -158,29 +144,20 @@ def compare(reference: Reference, current: BySegment, how: Comparison) -> tuple[
     return [*verdicts, *_one_sided(reference, current, how)], shared.tests
 
 
-def _like(reference: Reference, window: Window | None) -> _Windows:
-    """Return the reference's windows, made about as wide as the current one, but at least eight of them."""
-    fine = reference.windows
-    if len(fine) < WINDOWS_MIN or window is None:
-        return _Windows((), narrow=False)
-    alike = max(1, round(window.width / fine[0].window.width))
-    each = min(alike, len(fine) // WINDOWS_MIN)
-    wide = merge_windows(fine, reference.scale, each) if each > 1 else list(fine)
-    return _Windows(tuple(wide[:: -(-len(wide) // WINDOWS_MAX)]), narrow=each < alike)
-
-
 # ------------------------------------------------------------------------------------------------ drift
 
 
-def _drift(column: Comparable, reference: Reference, current: BySegment, windows: _Windows, how: Comparison) -> _Drift:
+def _drift(column: Comparable, reference: Reference, current: BySegment, windows: Windows, how: Comparison) -> _Drift:
     segments = tuple(current)
     is_label = column.column == how.label
     then, now_ = [reference.profiles[segment] for segment in segments], [current[segment] for segment in segments]
-    before, sums_before = _cells(column, then, is_label=is_label)
-    now, sums_now = _cells(column, now_, is_label=is_label)
+    before, sums_before = cells_of(column, then, is_label=is_label)
+    now, sums_now = cells_of(column, now_, is_label=is_label)
     tested = how.long_lists[column.column].buckets if column.column in how.long_lists else column
-    psi = stability_of(tested, _cells(tested, then, is_label=is_label)[0], _cells(tested, now_, is_label=is_label)[0])
-    history = _healthy(tested, reference, segments, windows.each, is_label=is_label)
+    psi = stability_of(
+        tested, cells_of(tested, then, is_label=is_label)[0], cells_of(tested, now_, is_label=is_label)[0]
+    )
+    history = healthy_drift(tested, reference, segments, windows.each, psi, is_label=is_label)
     why_not = tuple(_why_not(column, before[at], now[at], psi, at) for at in range(len(segments)))
     by_rows = np.where([bool(reason) for reason in why_not], np.nan, psi.p_exceeds(MATERIAL))
     p_values = by_rows
@@ -190,35 +167,6 @@ def _drift(column: Comparable, reference: Reference, current: BySegment, windows
         p_values = np.where(np.isnan(by_rows), np.nan, np.fmax(by_rows, unusual))
     moved = movement(column, (before, sums_before), (now, sums_now))
     return _Drift(column, segments, before, now, psi, moved, history, by_rows, p_values, why_not)
-
-
-def _cells(column: Comparable, profiles: Sequence[Profile], *, is_label: bool) -> tuple[Ints, Floats]:
-    counts, sums = stack(profiles, column.column)
-    if is_label:
-        counts[:, column.bins :] = 0
-    return counts, sums
-
-
-def _healthy(
-    column: Comparable,
-    reference: Reference,
-    segments: Sequence[SegmentKey],
-    windows: Sequence[HealthyWindow],
-    *,
-    is_label: bool,
-) -> Floats:
-    """Return the debiased PSI of each of the reference's windows against the rest of it, `[segments, windows]`."""
-    found = np.full((len(segments), len(windows)), np.nan)
-    for at, segment in enumerate(segments):
-        having = [i for i, healthy in enumerate(windows) if segment in healthy.profiles]
-        if len(having) < WINDOWS_MIN:
-            continue
-        counts, _ = _cells(column, [windows[i].profiles[segment] for i in having], is_label=is_label)
-        whole, _ = _cells(column, [reference.profiles[segment]], is_label=is_label)
-        rest = np.maximum(whole - counts, 0)
-        enough = np.minimum(counts.sum(axis=1), rest.sum(axis=1)) >= ROWS_MIN
-        found[at, having] = np.where(enough, stability_of(column, rest, counts).debiased, np.nan)
-    return found
 
 
 def _why_not(column: Comparable, before: Ints, now: Ints, psi: PopulationStability, at: int) -> str:
@@ -232,8 +180,9 @@ def _why_not(column: Comparable, before: Ints, now: Ints, psi: PopulationStabili
     return ""
 
 
-def _drift_verdicts(drift: _Drift, shared: Shared, windows: _Windows, how: Comparison) -> list[Verdict]:
-    by_rows, usual = smallest_material(drift.psi, MATERIAL, shared.levels), _usual(drift.history, shared.levels)
+def _drift_verdicts(drift: _Drift, shared: Shared, windows: Windows, how: Comparison) -> list[Verdict]:
+    by_rows = smallest_material(drift.psi, MATERIAL, shared.levels)
+    usual = usual_drift(drift.history, shared.levels, MATERIAL)
     limits = np.maximum(by_rows, usual)
     lows, highs = drift.psi.interval(CONFIDENCE)
     verdicts = []
@@ -252,12 +201,11 @@ def _drift_verdicts(drift: _Drift, shared: Shared, windows: _Windows, how: Compa
         if not drift.why_not[at]:
             found = verdict.status in ("fail", "warn")
             value, limit = float(drift.psi.debiased[at]), float(limits[at])
-            reach = f"; the reference's own {_width(windows)} reach up to {limit:.3g}" if windows.each else ""
-            excused = reach if usual[at] > by_rows[at] else ""
-            said = f"PSI is {value:.3g}{excused or f'; above {limit:.3g} it would fail'}"
+            excused = f"the reference's own {windows.described} reach up to {limit:.3g}"
+            said = f"PSI is {value:.3g}; {excused if usual[at] > by_rows[at] else f'above {limit:.3g} it would fail'}"
             if found:
                 sure = "surely" if value > by_rows[at] else "not surely"
-                over = excused if verdict.status == "warn" else ""
+                over = f", and {excused}" if verdict.status == "warn" and usual[at] > by_rows[at] else ""
                 said = f"{_in_words(drift, at)}; PSI is {value:.3g}, {sure} over {by_rows[at]:.3g}{over}"
             verdict = msgspec.structs.replace(
                 verdict,
@@ -272,22 +220,6 @@ def _drift_verdicts(drift: _Drift, shared: Shared, windows: _Windows, how: Compa
             )
         verdicts.append(verdict)
     return verdicts
-
-
-def _width(windows: _Windows) -> str:
-    """Name the windows by how wide they are: in days, unless they are shorter than two."""
-    width = windows.each[0].window.width
-    return f"windows of {f'{width / DAY:.0f} days' if width >= 2 * DAY else f'{width / HOUR:.0f} hours'}"
-
-
-def _usual(history: Floats, levels: Floats) -> Floats:
-    """Return the PSI that the reference's own windows stay below at each level, 0 where they are too few."""
-    usual = np.zeros(len(levels))
-    for level in np.unique(levels[np.isfinite(levels)]):
-        mine = levels == level
-        if history.shape[1]:
-            usual[mine] = np.nan_to_num(prediction_limit(history[mine], float(level), floor=MATERIAL).limit)
-    return usual
 
 
 def _known(number: float) -> float | None:
@@ -365,14 +297,15 @@ def _surely(verdict: Verdict, before: Profile, expected: int) -> Tested:
     if verdict.value is None or verdict.threshold is None or not before.rows:
         return Tested(verdict)
     rows = verdict.n_current or 0
-    if verdict.value > verdict.threshold:
-        found = round(verdict.value * rows)
-        return Tested(verdict, share_p_value(min(expected, before.rows), before.rows, found, rows))
     few = min(rows, before.rows)
+    if verdict.value > verdict.threshold and before.rows >= ROWS_MIN:
+        found = round(verdict.value * rows)
+        p_value = share_p_value(min(expected, before.rows), before.rows, found, rows)
+        return Tested(verdict, p_value, few=few < ROWS_MIN)
     if few >= ROWS_MIN:
         return Tested(verdict, 1.0)
     reason = f"{verdict.reason}; {few} rows cannot tell more"
-    return Tested(msgspec.structs.replace(verdict, status="inconclusive", reason=reason))
+    return Tested(msgspec.structs.replace(verdict, status="inconclusive", reason=reason, direction=None))
 
 
 def _one_sided(reference: Reference, current: BySegment, how: Comparison) -> list[Verdict]:

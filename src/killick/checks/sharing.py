@@ -44,10 +44,14 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """A verdict that waits for its share: its status and adjusted p-value are still to come. NaN: it was no test."""
+    """A verdict that waits for its share: its status and adjusted p-value are still to come. NaN: it was no test.
+
+    `few` says that there are too few rows for anything but a finding: what is not found is then not known.
+    """
 
     verdict: Verdict
     p_value: float = math.nan
+    few: bool = False
 
     def sealed(self, shared: Shared, at: int) -> Verdict:
         """Return the verdict as it stands now that the budget is shared."""
@@ -61,6 +65,7 @@ class Tested:
         # A number is beyond its limit exactly where it was worth a test; the rest were given a p-value of 1.
         if not found and self.p_value < 1.0:
             reason = f"{reason}; so few rows leave it to chance"
+            status = "inconclusive" if self.few else status
         return msgspec.structs.replace(
             self.verdict,
             status=status,

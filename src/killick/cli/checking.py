@@ -60,7 +60,8 @@ def check_paths(
         _write(console, files.html, report.to_html())
     if files.junit:
         _write(console, files.junit, report.to_junit())
-    return exit_code(report.status, fail_on, lenient=lenient)
+    judged = report.tests > 0 or report.status in ("fail", "error")
+    return exit_code(report.status if judged else "inconclusive", fail_on, lenient=lenient)
 
 
 def exit_code(status: str, fail_on: FailOn, *, lenient: bool) -> int:

@@ -35,6 +35,7 @@ app = App(
     "outside, 4 nothing could be judged. With --debug (or KILLICK_DEBUG=1) a fault shows its traceback.",
     help_format="plaintext",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
     group_commands=_MORE,
 )
 ledger_app = App(name="ledger", help="Look into the ledger: the record of every decision and act.", group=_MODELS)
@@ -52,7 +53,7 @@ def check(  # noqa: PLR0913 - every option of the command is an argument
     reference: str,
     spec: Path | None = None,
     html: Path | None = None,
-    json: Path | None = None,
+    json: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     junit: Path | None = None,
     fail_on: FailOn = "fail",
     allow_inconclusive: Annotated[bool, _Flag] = False,
@@ -83,7 +84,7 @@ def check(  # noqa: PLR0913 - every option of the command is an argument
 def init(
     data: str,
     *,
-    output: Annotated[Path, Parameter(alias="-o")] = Path("killick.yaml"),
+    output: Annotated[Path, Parameter(alias="-o", allow_leading_hyphen=True)] = Path("killick.yaml"),
     model: str | None = None,
     force: Annotated[bool, _Flag] = False,
 ) -> int:

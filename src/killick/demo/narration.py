@@ -79,6 +79,13 @@ def _recovery(verb: str) -> Any:  # noqa: ANN401 - a teller
     return tell
 
 
+def _mended(book: Book, fact: Fact) -> tuple[str, str]:
+    machine = book.machine("recovery", fact.subject)
+    if machine is None or machine.body.acted_at is None:
+        return "dim", "the fallback was never needed"
+    return "green", f"{describe(machine.body.segment)} returns from {machine.body.version}: {fact.reason}"
+
+
 def _rollout(tone: str, verb: str) -> Any:  # noqa: ANN401 - a teller
     def tell(book: Book, fact: Fact) -> tuple[str, str]:
         machine = book.machine("rollout", fact.subject)
@@ -121,11 +128,11 @@ _TELLERS: dict[str, Any] = {
     "begin incident": _incident,
     "clear incident": _cleared,
     "record change": _change,
-    "begin recovery": _plain("yellow", "{reason}; it waits until the fallback is shown to be better"),
+    "begin recovery": _plain("yellow", "{reason}; it waits for evidence"),
     "act recovery": _recovery("only {where} falls back to {version}: {reason}"),
     "effective recovery": _recovery("the fallback of {where} is verified: {reason}"),
     "ineffective recovery": _recovery("the fallback of {where} is taken back: {reason}"),
-    "mended recovery": _recovery("{where} returns from {version}: {reason}"),
+    "mended recovery": _mended,
     "advance rollout": _rollout("cyan", "canary {version} goes {reason}"),
     "harm rollout": _rollout("red", "{version} is rolled back, {touched} flights were touched: {reason}"),
     "expire rollout": _rollout("yellow", "{version} is taken back: {reason}"),

@@ -85,7 +85,7 @@ def _live(work: Path, console: Console) -> tuple[World, Spec]:
             status.update(f"{moment(lived.window.end)}  {flights:,} flights answered")
             lines, told = tell_since(world, spec.model, told)
             for line in lines:
-                console.print(f"[dim]{moment(line.at):>12}[/]  [{line.tone}]{escape(line.text)}[/]")
+                console.print(_row(moment(line.at), f"[{line.tone}]{escape(line.text)}[/]"))
     return world, spec
 
 
@@ -150,13 +150,22 @@ def _control(folder: Path, console: Console) -> None:
         incidents = Book(t, spec.model, 0).machines("incident")
     console.rule("[bold]The same year without scripted faults")
     for machine in incidents:
-        console.print(f"[dim]{moment(machine.body.opened_at):>12}[/]  {escape(machine.body.title)}")
+        console.print(_row(moment(machine.body.opened_at), escape(machine.body.title)))
     local = sum(machine.body.kind == "data_fault" for machine in incidents)
     allowed = spec.false_alarms.budget * 275 * DAY / spec.false_alarms.per
     console.print(
         f"{local} incidents about an airport's data in 275 days, where the false-alarm budget allows {allowed:.0f}; "
         f"{len(incidents) - local} missed objectives. None changed what serves without evidence."
     )
+
+
+def _row(when: str, what: str) -> RichTable:
+    """One line of the story, its text hanging beside its time."""
+    row = RichTable.grid(padding=(0, 2))
+    row.add_column(style="dim", width=12, justify="right")
+    row.add_column()
+    row.add_row(when, what)
+    return row
 
 
 def _end(world: World, spec: Spec, work: Path, console: Console) -> int:

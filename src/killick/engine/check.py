@@ -33,8 +33,8 @@ from killick.telemetry.infer import column_kinds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from killick.checks.comparison import Comparable
     from killick.checks.reference import BySegment, HealthyWindow, SegmentKey
+    from killick.checks.usual import Comparable
     from killick.checks.verdict import Verdict
     from killick.clock import Duration, Instant
     from killick.engine.long_lists import Values
@@ -184,8 +184,9 @@ def measure_table(table: pl.DataFrame, fitted: Fitted, comparable: frozenset[str
         fitted.spec,
         segments=tuple(by for by in fitted.spec.segments if all(_can_divide(present, b.column, fitted) for b in by)),
     )
-    unusable = [name for name in present.columns if name in fitted.columns and name not in usable]
-    arranged = _arranged(present.drop(unusable), kept, name="current")
+    # What the reference has not, or has otherwise, is said elsewhere, and measured nowhere.
+    seen = [column for column in column_types(present, fitted.spec, name="current") if column not in usable]
+    arranged = _arranged(present.drop(seen), kept, name="current")
     for by in kept.segments:
         arranged = arranged.with_columns(present[b.column] for b in by if b.column not in arranged.columns)
     arranged = with_buckets(arranged, fitted.long_lists)
