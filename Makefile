@@ -17,6 +17,9 @@ TREE := PYTHONPATH=$(CURDIR)/src:$(CURDIR)/client
 # More workers than four cost more memory than they save time here.
 WORKERS := -n auto --maxprocesses 4 --dist worksteal
 
+# Each worker is a process of its own: libraries that start a thread for every core would only wait for each other.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 POLARS_MAX_THREADS=1
+
 # Arguments for the tool behind a task, e.g. make test ARGS="tests/stats -k psi".
 ARGS ?=
 
@@ -29,7 +32,7 @@ demo: ## tell the story of the flights, from drift to recovery
 
 test: ## build the wheels, install them and test what was installed
 	@$(ENVIRONMENT) wheel
-	KILLICK_TEST_WHEEL=1 $(PY) -m pytest $(WORKERS) $(ARGS)
+	KILLICK_TEST_WHEEL=1 $(ONE_THREAD) $(PY) -m pytest $(WORKERS) $(ARGS)
 
 check: ## format, lint, types, layers and the rules of the house: what CI runs
 	@$(ENVIRONMENT) tools

@@ -55,17 +55,21 @@ class Lived:
 def told(request):
     """A story, window by window, as it goes when nobody disturbs it."""
     story = getattr(simulator, request.param)()
+    return story, windows_of(story, story.history.window.end)
+
+
+def windows_of(story: simulator.Story, last: int) -> list[Lived]:
+    """The windows of a story until an instant."""
     every = story.spec.evaluate_every
-    first, last = simulator.BEGIN, story.history.window.end
     survivors, windows = Survivors.none(), []
-    for end in range(first + every, last + every, every):
+    for end in range(simulator.BEGIN + every, last + every, every):
         before, plan = survivors.copy(), FaultPlan()
         world = survivors.start(story, plan)
         live(world, story, end)
         calls = list(plan.calls)
         in_force = world.traffic.in_force(MODEL)
         windows.append(Lived(end, before, calls, survivors.copy(), scale_of(survivors.control), in_force))
-    return story, windows
+    return windows
 
 
 def plans(lived: Lived, chance: random.Random, fault: str = "kill") -> list[FaultPlan]:
@@ -85,15 +89,37 @@ def test_killed_anywhere_a_replay_ends_as_it_would_have(told):
     story, windows = told
     chance = random.Random(1)
     for lived in windows:
-        expected = lived.after.remember(lived.scale)
-        for plan in plans(lived, chance):
-            survivors = lived.before.copy()
-            with pytest.raises(Killed):
-                live(survivors.start(story, plan), story, lived.end)
-            world = survivors.start(story)
-            live(world, story, lived.end)
-            assert survivors.remember(lived.scale) == expected, plan
-            assert world.traffic.in_force(MODEL) == lived.in_force, plan
+        sweep(story, lived, plans(lived, chance))
+
+
+@pytest.mark.faults
+def test_what_ends_in_a_window_lets_nothing_begin_in_the_same_one():
+    """A canary was taken back, and an objective is missed: a retraining begins a window later, killed or not."""
+    story = simulator.everything_at_once()
+    windows = windows_of(story, simulator.day(9))
+    ends, begins = windows[-2:]
+    assert len(jobs(ends.after)) == 0 < len(jobs(begins.after))
+    for lived in (ends, begins):
+        sweep(story, lived, plans(lived, random.Random(5)))
+
+
+def jobs(survivors: Survivors) -> list[object]:
+    """The retraining jobs."""
+    with survivors.control.transaction() as t:
+        return t.documents("retraining", MODEL)
+
+
+def sweep(story: simulator.Story, lived: Lived, faults: list[FaultPlan]) -> None:
+    """Kill the process that lives through a window as each plan says, start again, and compare."""
+    expected = lived.after.remember(lived.scale)
+    for plan in faults:
+        survivors = lived.before.copy()
+        with pytest.raises(Killed):
+            live(survivors.start(story, plan), story, lived.end)
+        world = survivors.start(story)
+        live(world, story, lived.end)
+        assert survivors.remember(lived.scale) == expected, plan
+        assert world.traffic.in_force(MODEL) == lived.in_force, plan
 
 
 @pytest.mark.faults

@@ -74,7 +74,7 @@ NO_TABLES = {
     "a number": (3, "is not a table .found 'int'"),
     "ragged columns": ({"a": [1], "b": [1, 2]}, "cannot be read as a table"),
     "a column twice": (pa.table([[1], [2]], names=["a", "a"]), "names a column twice"),
-    "pandas with a column twice": (pd.DataFrame([[1, 2]], columns=["a", "a"]), "cannot be read as a table"),
+    "pandas with a column twice": (pd.DataFrame([[1, 2]], columns=["a", "a"]), "names a column twice"),
     "a lazy frame of nothing": (pl.scan_csv("/nowhere/at/all.csv"), "cannot be read as a table: No such file"),
 }
 

@@ -66,9 +66,10 @@ def admit(table: Table, *, name: str) -> pl.DataFrame:
         raise DataError(Mistake(name, "is not a table", value=type(table).__name__, hint=hint))
     try:
         return table.collect() if isinstance(table, pl.LazyFrame) else pl.DataFrame(table)
-    except pl.exceptions.DuplicateError as error:
-        raise DataError(Mistake(name, f"names a column twice: {error}", hint="rename one of the two")) from None
     except Exception as error:  # whatever the foreign library raises while it hands its table over
+        names = [] if isinstance(table, pl.LazyFrame) else [str(column) for column in getattr(table, "columns", ())]
+        if isinstance(error, pl.exceptions.DuplicateError) or len(set(names)) < len(names):
+            raise DataError(Mistake(name, f"names a column twice: {error}", hint="rename one of the two")) from None
         problem = f"cannot be read as a table: {error}"
         raise DataError(Mistake(name, problem, value=type(table).__name__, hint=hint)) from error
 

@@ -21,6 +21,7 @@ import joblib
 import numpy as np
 import sklearn
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import ThreadpoolController
 
 HERE = Path(__file__).parent
 
@@ -28,6 +29,8 @@ CATEGORICAL = ("carrier", "origin", "dest")
 
 # Gradient boosting holds a feature in a byte: 255 bins, of which one is kept for the unknown.
 CATEGORIES_MAX = 254
+
+THREADS = ThreadpoolController()
 
 Score = Callable[[Mapping[str, Sequence[Any]]], np.ndarray]
 
@@ -80,8 +83,12 @@ def probabilities(model: Mapping[str, Any], matrix: np.ndarray) -> np.ndarray:
     """The probability of a delay for each row of the matrix."""
     if not len(matrix):
         return np.empty(0)
-    # The matrix is ours, so there is nothing to validate.
-    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+    # The matrix is ours, so there is nothing to validate. A day of flights is too little work to share between threads,
+    # which on a busy machine would spend longer waiting for each other.
+    with (
+        sklearn.config_context(assume_finite=True, skip_parameter_validation=True),
+        THREADS.limit(limits=1, user_api="openmp"),
+    ):
         scores: np.ndarray = model["classifier"].predict_proba(matrix)[:, 1]
     return scores
 
