@@ -98,7 +98,14 @@ def test_the_columns_that_a_version_looks_at_are_found(version, used):
 
 
 def test_of_a_version_that_nobody_knows_no_column_is_used():
-    """Nor by one row, which has no other order."""
+    """There is nothing to ask."""
     shop = Shop.opened()
     assert columns_used(shop.world, shop.story.spec, "v9", shop.orders(50), FEATURES, BEGIN) == ()
-    assert columns_used(shop.world, shop.story.spec, "v1", shop.orders(1), FEATURES, BEGIN) == ()
+
+
+def test_a_stuck_column_is_seen_to_be_used():
+    """All values alike are the same reversed; without them the score is another."""
+    shop = Shop.opened()
+    rows = shop.orders(50)
+    stuck = rows.with_columns(pl.lit(rows["temperature"][0]).alias("temperature"))
+    assert "temperature" in columns_used(shop.world, shop.story.spec, "v1", stuck, ("temperature",), BEGIN)

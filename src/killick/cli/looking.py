@@ -77,7 +77,7 @@ def show_incidents(store: Path, *, running: bool, as_json: bool) -> int:
     """List incidents, the newest first."""
     with reading(store) as t:
         found = [
-            _incident(model, machine)
+            incident_values(model, machine)
             for model in t.models()
             for machine in Book(t, model, 0).machines("incident")
             if not running or machine.state in _RUNNING
@@ -176,12 +176,13 @@ def _model_status(t: Transaction, model: str) -> dict[str, Any]:
             if v.window and v.window.end == newest
         ],
         "open_incidents": [
-            _incident(model, machine) for machine in book.machines("incident") if machine.state in _RUNNING
+            incident_values(model, machine) for machine in book.machines("incident") if machine.state in _RUNNING
         ],
     }
 
 
-def _incident(model: str, machine: Machine[Any]) -> dict[str, Any]:
+def incident_values(model: str, machine: Machine[Any]) -> dict[str, Any]:
+    """Return what is known of an incident as JSON values."""
     body = machine.body
     ended = body.resolved_at
     began = body.onset.start if body.onset else body.opened_at
@@ -205,17 +206,22 @@ def _incident(model: str, machine: Machine[Any]) -> dict[str, Any]:
 def _registered(t: Transaction, model: str) -> dict[str, Any]:
     book = Book(t, model, 0)
     aliases = {role: book.alias(role) for role in ("live", "fallback")}
+    known = {version.name: version for version in book.versions()}
+    # A history without loadable versions was answered by whoever it says: a name, and nothing else.
+    held = [holding.version for alias in aliases.values() for holding in alias.holdings]
     versions = []
-    for version in book.versions():
-        role = next((role for role, alias in aliases.items() if alias.version == version.name), None)
-        held = [h.since for alias in aliases.values() for h in alias.holdings if h.version == version.name]
+    for name in dict.fromkeys([*known, *held]):
+        version = known.get(name)
+        role = next((role for role, alias in aliases.items() if alias.version == name), None)
+        since = [h.since for alias in aliases.values() for h in alias.holdings if h.version == name]
+        until = version.trained_until if version else None
         versions.append(
             {
-                "name": version.name,
+                "name": name,
                 "role": role,
-                "since": format_instant(held[-1]) if held else None,
-                "trained_until": None if version.trained_until is None else format_instant(version.trained_until),
-                "metrics": version.metrics,
+                "since": format_instant(since[-1]) if since else None,
+                "trained_until": None if until is None else format_instant(until),
+                "metrics": version.metrics if version else {},
             }
         )
     history = [

@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
 from killick.api import load_spec
 from killick.cli.console import grid, out, say_json, toned
-from killick.cli.looking import CONTROL, _incident
+from killick.cli.looking import CONTROL, incident_values
 from killick.clock import format_instant
 from killick.demo.narration import moment, tell_since
 from killick.engine.record import Book
@@ -24,6 +24,7 @@ from killick.wiring import open_world
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from killick.demo.narration import Line
     from killick.engine.world import World
     from killick.spec.document import Spec
     from killick.telemetry.history import History
@@ -77,15 +78,24 @@ def _live(world: World, spec: Spec, rows: History, console: Console | None) -> d
             if console:
                 lines, told = tell_since(world, spec.model, told)
                 for line in lines:
-                    console.print(f"[dim]{moment(line.at):>12}[/]  [{line.tone}]{escape(line.text)}[/]")
+                    console.print(_hung(line))
     return lived
+
+
+def _hung(line: Line) -> Table:
+    """A sentence with its time before it; what does not fit goes on below, not under the time."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(width=12, justify="right", style="dim", no_wrap=True)
+    table.add_column(overflow="fold", style=line.tone)
+    table.add_row(moment(line.at), Text(line.text))
+    return table
 
 
 def _summary(world: World, spec: Spec, lived: dict[str, int]) -> dict[str, Any]:
     with world.control.transaction() as t:
         book = Book(t, spec.model, 0)
         entries = t.ledger()
-        incidents = [_incident(spec.model, machine) for machine in book.machines("incident")]
+        incidents = [incident_values(spec.model, machine) for machine in book.machines("incident")]
         live = book.alias("live")
     return {
         "schema": "killick.replay/1",

@@ -14,6 +14,7 @@ import numpy as np
 from killick.clock import DAY, HOUR
 from killick.engine.record import Book
 from killick.engine.serve import score
+from killick.errors import OutsideError
 from killick.profiles.outcomes import log_losses, valid_scores
 from killick.stats.paired import paired_improvement
 from killick.telemetry.columns import EVENT_TIME, LABEL
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from killick.clock import Duration, Instant
     from killick.engine.world import World
+    from killick.profiles.cells import Floats
+    from killick.registry.versions import Version
     from killick.spec.document import Spec
     from killick.stats.paired import PairedImprovement
 
@@ -123,17 +126,27 @@ def compare_versions(world: World, spec: Spec, labelled: pl.DataFrame, *, better
 def columns_used(
     world: World, spec: Spec, name: str, rows: pl.DataFrame, columns: tuple[str, ...], now: Instant
 ) -> tuple[str, ...]:
-    """Return which of the columns a version looks at: those whose values, put in reverse order, change any score."""
+    """Return which of the columns a version looks at: those that change a score, reversed or taken away.
+
+    Reversed values are as plausible as the real ones; a stuck column, though, is the same reversed.
+    """
     with world.control.transaction() as t:
         version = Book(t, spec.model, now).version(name)
-    if version is None or rows.height < 2:  # noqa: PLR2004 - one row has no other order
+    if version is None or rows.is_empty():
         return ()
     plain = score(world, version, rows)
-    return tuple(
-        column
-        for column in columns
-        if not np.array_equal(plain, score(world, version, rows.with_columns(rows[column].reverse())), equal_nan=True)
-    )
+    return tuple(column for column in columns if _matters(world, version, rows, column, plain))
+
+
+def _matters(world: World, version: Version, rows: pl.DataFrame, column: str, plain: Floats) -> bool:
+    """Whether a version's scores change with a column; one that cannot do without it looks at it."""
+    others = (rows[column].reverse(), rows[column].clear(rows.height))
+    try:
+        return any(
+            not np.array_equal(plain, score(world, version, rows.with_columns(o)), equal_nan=True) for o in others
+        )
+    except OutsideError:
+        return True
 
 
 def cluster_width(times: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Duration:

@@ -15,7 +15,7 @@ from killick.engine.ingest import known_in, labelled_between
 from killick.engine.record import Book, Machine
 from killick.identity import derive_id
 from killick.rollout.judge import Evidence, Stratum
-from killick.rollout.states import Rollout
+from killick.rollout.states import CANARY_STATES, Rollout
 from killick.stats.sequential import EProcess, odds_ratio_margin
 from killick.telemetry.columns import EVENT_TIME, LABEL, ROLE, SCORE, VERSION
 from killick.telemetry.segments import group_by
@@ -35,13 +35,21 @@ RECENT = 28
 
 
 def begin_rollout(book: Book, spec: Spec, version: str, reason: str, base_rate: float) -> Machine[Rollout] | None:
-    """Put a registered version on its way. One that is under way already, or live, is left alone."""
+    """Put a registered version on its way. One that is under way already, or live, is left alone.
+
+    A canary of another version is superseded: two of them could not be told apart by what they do to the same users.
+    """
     live = book.alias("live").version or ""
-    under_way = [machine for machine in book.machines("rollout", running=True) if machine.body.version == version]
+    running = book.machines("rollout", running=True)
+    under_way = [machine for machine in running if machine.body.version == version]
     if under_way:
         return under_way[-1]
     if version == live:
         return None
+    for machine in running:
+        if machine.state in CANARY_STATES:
+            body = msgspec.structs.replace(machine.body, ended_at=book.now)
+            book.move(machine, "abort", body, reason=f"superseded by {version}")
     key = derive_id("rollout", spec.model, version, book.now)
     guardrail = spec.rollout.guardrails[0]
     margin = odds_ratio_margin(base_rate, guardrail.worse_by) or 1.0 + guardrail.worse_by

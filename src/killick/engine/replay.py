@@ -102,6 +102,8 @@ def replay(world: World, spec: Spec, history: History) -> Iterator[Lived]:
     yardstick = make_yardstick(open_model(world, spec, start), spec)
     _check_changes(spec, history)
     done = _progress(world, spec)
+    # What a person asked for since, and what a crash left undone, comes before the next prediction is answered.
+    run_due(world, spec, max(done, start))
     for window in Window(start, history.window.end).tumbling(spec.evaluate_every):
         if window.end > done:
             yield live_through(world, spec, yardstick, history, window)

@@ -21,12 +21,12 @@ from killick.engine.record import Book, Machine
 from killick.engine.retrain import request_retraining
 from killick.identity import derive_id
 from killick.recovery.plan import CLEAN_WINDOWS, clean, decide, verify
-from killick.recovery.states import Recovery
+from killick.recovery.states import RECOVERY, Recovery
 from killick.rollout.plan import can_be_routed
 from killick.telemetry.segments import describe, where
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from killick.checks.verdict import Verdict
     from killick.clock import Instant
@@ -111,6 +111,8 @@ def open_missed_objectives(book: Book, spec: Spec, promises: Sequence[Verdict]) 
         elif alive and known and kept_again(verdict, objective):
             body = msgspec.structs.replace(known.body, resolved_at=book.now)
             book.move(known, "clear", body, reason=verdict.reason)
+            # What is in force may be why it is kept again, and stays; what was only planned has lost its reason.
+            _end_recoveries(book, known.id, verdict.reason, ("planned", "recommended"))
 
 
 def clear_data_faults(book: Book, recent: Sequence[Sequence[Verdict]]) -> None:
@@ -123,10 +125,15 @@ def clear_data_faults(book: Book, recent: Sequence[Sequence[Verdict]]) -> None:
             ended = _first_start(recent)
             said = f"{', '.join(body.columns)} were like the neighbours again in {CLEAN_WINDOWS} windows running"
             book.move(incident, "clear", msgspec.structs.replace(body, resolved_at=ended), reason=said)
-            for recovery in book.machines("recovery", running=True):
-                if recovery.body.incident == incident.id and recovery.allows("mended"):
-                    grown = msgspec.structs.replace(recovery.body, ended_at=book.now)
-                    book.move(recovery, "mended", grown, reason=said)
+            _end_recoveries(book, incident.id, said, RECOVERY.states)
+
+
+def _end_recoveries(book: Book, incident: str, reason: str, states: Collection[str]) -> None:
+    """Tell an incident's recoveries that it has ended."""
+    for recovery in book.machines("recovery", running=True):
+        if recovery.body.incident == incident and recovery.state in states and recovery.allows("mended"):
+            body = msgspec.structs.replace(recovery.body, ended_at=book.now)
+            book.move(recovery, "mended", body, reason=reason)
 
 
 def run_playbooks(book: Book, spec: Spec) -> None:
