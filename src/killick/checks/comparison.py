@@ -29,20 +29,15 @@ import numpy as np
 
 from killick.checks.distances import ROWS_MIN, movers
 from killick.checks.drift import CHECK
-from killick.checks.evidence import (
-    expected_new,
-    movement,
-    share_p_value,
-    smallest_material,
-    stability_of,
-)
+from killick.checks.evidence import movement, smallest_material, stability_of
 from killick.checks.quality import MISSING, RANGE, UNSEEN, judge_quality, share_histories
 from killick.checks.realised import judge_realised
-from killick.checks.sharing import Shared, Tested, share_budget
+from killick.checks.sharing import Draft, Shared, share_budget
 from killick.checks.usual import cells_of, healthy_drift, usual_drift, windows_like
 from killick.checks.verdict import Verdict
 from killick.profiles.categorical import CategoricalScale
 from killick.stats.history import surprise
+from killick.stats.shares import expected_new, share_p_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -260,7 +255,7 @@ def _figure(number: float) -> str:
 
 def _quality(
     reference: Reference, current: BySegment, windows: Sequence[HealthyWindow], how: Comparison
-) -> list[Tested]:
+) -> list[Draft]:
     """Judge the shares: `judge_quality` says which are too high, a two-sample tail whether surely so."""
     columns: list[Comparable] = [column for column in how.columns if column.column != how.label]
     news: dict[str, str] = {held.seen.column: name for name, held in how.long_lists.items()}
@@ -292,20 +287,20 @@ def _expected(verdict: Verdict, before: Profile, how: Comparison) -> int:
     return then + 1 if verdict.check == RANGE else then
 
 
-def _surely(verdict: Verdict, before: Profile, expected: int) -> Tested:
+def _surely(verdict: Verdict, before: Profile, expected: int) -> Draft:
     """Ask whether a share that is too high is surely so, both sides being samples."""
     if verdict.value is None or verdict.threshold is None or not before.rows:
-        return Tested(verdict)
+        return Draft(verdict)
     rows = verdict.n_current or 0
     few = min(rows, before.rows)
     if verdict.value > verdict.threshold and before.rows >= ROWS_MIN:
         found = round(verdict.value * rows)
         p_value = share_p_value(min(expected, before.rows), before.rows, found, rows)
-        return Tested(verdict, p_value, few=few < ROWS_MIN)
+        return Draft(verdict, p_value, few=few < ROWS_MIN)
     if few >= ROWS_MIN:
-        return Tested(verdict, 1.0)
+        return Draft(verdict, 1.0)
     reason = f"{verdict.reason}; {few} rows cannot tell more"
-    return Tested(msgspec.structs.replace(verdict, status="inconclusive", reason=reason, direction=None))
+    return Draft(msgspec.structs.replace(verdict, status="inconclusive", reason=reason, direction=None))
 
 
 def _one_sided(reference: Reference, current: BySegment, how: Comparison) -> list[Verdict]:

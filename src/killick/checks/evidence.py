@@ -9,12 +9,10 @@ there was lucky, and a second sample has others in its place.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
 from killick.profiles.categorical import CategoricalScale
 from killick.profiles.numeric import OUTER, NumericScale
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 # Expected in each bin on the smaller side: the oldest rule for a chi-square (Cochran 1954), and half a row of smoothing
 # then stays small beside it.
 _EXPECTED_MIN = 5.0
-# Up to so many successes an exact tail is summed; beyond, the normal on the arc-sine scale is within a hundredth of it.
-_EXACT_MAX = 2_000
 _STEPS = 12
 
 
@@ -128,43 +124,6 @@ def smallest_material(drift: PopulationStability, minimum_effect: float, levels:
 
 def _log_tail(x: Floats, df: Floats, shift: Floats) -> Floats:
     return np.asarray(np.log(np.maximum(noncentral_chi2_sf(x, df, shift), 1e-300)))
-
-
-def share_p_value(before: int, rows_before: int, now: int, rows_now: int) -> float:
-    """Return the chance of at least `now` of `rows_now` when the share is what `before` of `rows_before` says.
-
-    The predictive (beta-binomial) tail: what the reference did not see is not impossible, it is rarer than one in its
-    rows. With one more than the rows outside a range of the reference's own least and largest it is exact.
-
-    >>> round(share_p_value(0, 500, 1, 50), 4), share_p_value(0, 500, 10, 50) < 1e-8
-    (0.0909, True)
-    """
-    a, b = before + 1.0, max(rows_before - before, 1) + 0.0
-    if now <= 0:
-        return 1.0
-    if now > _EXACT_MAX or rows_now - now < 0:
-        gap = math.asin(math.sqrt(min(now / rows_now, 1.0))) - math.asin(math.sqrt(min(a / (a + b), 1.0)))
-        return float(special.ndtr(-2.0 * gap / math.sqrt(1.0 / rows_now + 1.0 / (a + b))))
-    k = np.arange(now, dtype=float)
-    log_chances = (
-        special.gammaln(rows_now + 1.0)
-        - special.gammaln(k + 1.0)
-        - special.gammaln(rows_now - k + 1.0)
-        + special.betaln(a + k, b + rows_now - k)
-        - special.betaln(a, b)
-    )
-    return float(np.clip(1.0 - np.exp(log_chances).sum(), 0.0, 1.0))
-
-
-def expected_new(once: int, twice: int) -> int:
-    """Return how many rows of a second sample as large may well have values that the first did not.
-
-    As many as the first has values that occur once (Good-Turing), and two standard errors of that estimate.
-
-    >>> expected_new(0, 0), expected_new(100, 50)
-    (0, 129)
-    """
-    return once + math.ceil(2.0 * math.sqrt(once + 2.0 * twice))
 
 
 def movement(scale: NumericScale | CategoricalScale, before: tuple[Ints, Floats], now: tuple[Ints, Floats]) -> Movement:

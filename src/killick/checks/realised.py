@@ -9,13 +9,13 @@ and a metric is only reported, against its objective if it has one.
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import msgspec
-from scipy import special
 
 from killick.checks.performance import CONFIDENCE, LABELS_MIN, judge_performance, labels_of, measure
-from killick.checks.sharing import Tested
+from killick.checks.sharing import Draft
 from killick.spec.document import HIGHER_IS_BETTER
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from killick.clock import Window
     from killick.spec.document import Objective
 
+_NORMAL = NormalDist()
+
 # What a loss must grow by to matter: the error rate by what a canary may cost by default (two points in a hundred), the
 # area by as much, the log loss by what a binary model of 30 % error loses when two more in a hundred go wrong.
 MARGINS = {"error_rate": 0.02, "roc_auc": 0.02, "log_loss": 0.02}
@@ -32,7 +34,7 @@ MARGINS = {"error_rate": 0.02, "roc_auc": 0.02, "log_loss": 0.02}
 
 def judge_realised(
     references: BySegment, current: BySegment, window: Window | None, objectives: tuple[Objective, ...]
-) -> list[Tested]:
+) -> list[Draft]:
     """Judge every metric in every segment; none where neither side can have labels.
 
     Args:
@@ -41,7 +43,7 @@ def judge_realised(
         window: the event time of the current rows.
         objectives: what the metrics have to keep to.
     """
-    tested: list[Tested] = []
+    tested: list[Draft] = []
     for segment, profile in current.items():
         before = references[segment]
         if not labels_of(before) and not labels_of(profile):
@@ -53,14 +55,14 @@ def judge_realised(
     return tested
 
 
-def _against(verdict: Verdict, before: Measure, now: Measure) -> Tested:
+def _against(verdict: Verdict, before: Measure, now: Measure) -> Draft:
     """Compare a metric with the reference's, where both are known."""
     if verdict.status == "inconclusive" or before.value is None or now.value is None or before.labels < LABELS_MIN:
-        return Tested(verdict)
+        return Draft(verdict)
     margin, sign = MARGINS[verdict.metric], -1.0 if verdict.metric in HIGHER_IS_BETTER else 1.0
     worse = sign * (now.value - before.value)
     error = math.hypot(_standard_error(before), _standard_error(now))
-    p_value = float(special.ndtr((margin - worse) / error)) if error > 0 else float(worse <= margin)
+    p_value = _NORMAL.cdf((margin - worse) / error) if error > 0 else float(worse <= margin)
     said = f"{verdict.reason}; {before.value:.3f} in the reference"
     if worse > margin:
         said += f", worse by {worse:.3f} where {margin:g} would not matter"
@@ -72,11 +74,11 @@ def _against(verdict: Verdict, before: Measure, now: Measure) -> Tested:
         n_reference=before.labels,
         threshold=verdict.threshold if verdict.threshold is not None else before.value + sign * margin,
     )
-    return Tested(changed, p_value if worse > margin else 1.0)
+    return Draft(changed, p_value if worse > margin else 1.0)
 
 
 def _standard_error(found: Measure) -> float:
     if found.interval is None:
         return math.inf
     low, high = found.interval
-    return (high - low) / (2.0 * float(special.ndtri(0.5 + CONFIDENCE / 2.0)))
+    return (high - low) / (2.0 * _NORMAL.inv_cdf(0.5 + CONFIDENCE / 2.0))

@@ -43,7 +43,7 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Draft:
     """A verdict that waits for its share: its status and adjusted p-value are still to come. NaN: it was no test.
 
     `few` says that there are too few rows for anything but a finding: what is not found is then not known.

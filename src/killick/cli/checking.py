@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from killick.checks.verdict import Verdict
-    from killick.cli.main import FailOn
+    from killick.cli.console import FailOn
     from killick.reports.report import Extent, Report
     from killick.spec.document import Spec
 

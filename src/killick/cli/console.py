@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _MISTAKES_MAX = 40
 # A pipe has no width; lines of this length are read well in a log.
 _PIPE_COLUMNS = 120
+FailOn: TypeAlias = Literal["warn", "fail", "never"]
+
 USAGE, OUTSIDE, OURS = 2, 3, 70
 
 TONES = {

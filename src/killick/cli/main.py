@@ -14,9 +14,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Group, Parameter
+
+from killick.cli.console import FailOn, out, tell_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +43,6 @@ app = App(
 ledger_app = App(name="ledger", help="Look into the ledger: the record of every decision and act.", group=_MODELS)
 app.command(ledger_app)
 
-FailOn = Literal["warn", "fail", "never"]
 _Json = Annotated[bool, Parameter(name="--json", negative="")]
 _Flag = Parameter(negative="")
 
@@ -219,7 +220,6 @@ def demo(*, folder: Path | None = None) -> int:
     Args:
         folder: Where its files are left; without it, killick-demo here.
     """
-    from killick.cli.console import out
     from killick.demo.story import tell
 
     return tell(folder or Path("killick-demo"), out())
@@ -248,7 +248,5 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - whatever it is, a person is told and an exit code is given
-        from killick.cli.console import tell_fault
-
         return tell_fault(error, call=isinstance(error, CycloptsError), debug=debug)
     return found if isinstance(found, int) else 0

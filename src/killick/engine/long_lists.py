@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from killick.checks.comparison import LongList
-from killick.checks.evidence import expected_new
 from killick.profiles.categorical import CATEGORIES_MAX, CategoricalScale, as_text
+from killick.stats.shares import expected_new
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
