@@ -168,19 +168,14 @@ def fingerprint(files: list[Path]) -> str:
 def answers(command: list[str]) -> bool:
     """Return whether a command is there and succeeds (a pyenv shim may be there and fail)."""
     try:
-        return (
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
-            == 0
-        )
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
     except OSError:
         return False
 
 
 def run(command: list[str], cwd: Path = ROOT) -> None:
     """Run a command; where it fails, show its words and stop."""
-    done = subprocess.run(
-        command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}")
 

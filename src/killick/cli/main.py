@@ -175,6 +175,56 @@ def incidents(
 
 
 @app.command(group=_MODELS)
+def approve(key: str, *, by: str, because: str, spec: Path = Path("killick.yaml"), store: Path | None = None) -> int:
+    """Say yes to what waits for a person: a recovery or a retraining.
+
+    Args:
+        key: Its id, or the beginning of it.
+        by: Who says so; it goes into the ledger.
+        because: Why.
+        spec: The model's spec.
+        store: Where Killick keeps what it knows; without it, the folder store beside the spec.
+    """
+    from killick.cli.operating import give
+
+    return give("approve", key, spec, store, actor=by, reason=because)
+
+
+@app.command(group=_MODELS)
+def abort(key: str, *, by: str, because: str, spec: Path = Path("killick.yaml"), store: Path | None = None) -> int:
+    """Stop a rollout, a recovery or a retraining, wherever it stands; traffic goes back to what it was.
+
+    Args:
+        key: Its id, or the beginning of it.
+        by: Who says so; it goes into the ledger.
+        because: Why.
+        spec: The model's spec.
+        store: Where Killick keeps what it knows; without it, the folder store beside the spec.
+    """
+    from killick.cli.operating import give
+
+    return give("abort", key, spec, store, actor=by, reason=because)
+
+
+@app.command(group=_MODELS)
+def acknowledge(
+    key: str, *, by: str, because: str, spec: Path = Path("killick.yaml"), store: Path | None = None
+) -> int:
+    """Take an incident: somebody looks after it now.
+
+    Args:
+        key: Its id, or the beginning of it.
+        by: Who takes it; it goes into the ledger.
+        because: Why.
+        spec: The model's spec.
+        store: Where Killick keeps what it knows; without it, the folder store beside the spec.
+    """
+    from killick.cli.operating import give
+
+    return give("acknowledge", key, spec, store, actor=by, reason=because)
+
+
+@app.command(group=_MODELS)
 def models(*, store: Path = Path("store"), json: _Json = False) -> int:
     """List the models and their versions, and which of them was live since when.
 

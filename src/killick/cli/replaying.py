@@ -14,7 +14,7 @@ from killick.api import load_spec
 from killick.cli.console import grid, out, say_json, toned
 from killick.cli.looking import CONTROL, incident_values
 from killick.clock import format_instant
-from killick.demo.narration import moment, tell_since
+from killick.engine.narration import moment, tell_since
 from killick.engine.record import Book
 from killick.engine.replay import read_history, replay
 from killick.errors import CallError, Mistake, OutsideError
@@ -24,7 +24,7 @@ from killick.wiring import open_world
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from killick.demo.narration import Line
+    from killick.engine.narration import Line
     from killick.engine.world import World
     from killick.spec.document import Spec
     from killick.telemetry.history import History

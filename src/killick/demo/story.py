@@ -19,10 +19,10 @@ from rich.table import Table as RichTable
 from killick.clock import DAY, WEEK, Window
 from killick.demo.faults import CONTROL, STORY
 from killick.demo.flights import data_folder
-from killick.demo.narration import moment, tell_since
 from killick.demo.numbers import drift_from_training, quality
 from killick.demo.workspace import make_workspace
 from killick.engine.chronicle import chronicle
+from killick.engine.narration import moment, tell_since
 from killick.engine.record import Book
 from killick.engine.replay import read_history, replay
 from killick.errors import CallError, Mistake, OutsideError

@@ -101,7 +101,7 @@ def replay(world: World, spec: Spec, history: History) -> Iterator[Lived]:
     start = align(history.window.start, spec.evaluate_every)
     yardstick = make_yardstick(open_model(world, spec, start), spec)
     _check_changes(spec, history)
-    done = _progress(world, spec)
+    done = reached(world, spec)
     # What a person asked for since, and what a crash left undone, comes before the next prediction is answered.
     run_due(world, spec, max(done, start))
     for window in Window(start, history.window.end).tumbling(spec.evaluate_every):
@@ -192,6 +192,7 @@ def _check_changes(spec: Spec, history: History) -> None:
         raise DataError(*mistakes)
 
 
-def _progress(world: World, spec: Spec) -> Instant:
+def reached(world: World, spec: Spec) -> Instant:
+    """Return the instant that a replay has reached: the end of the last window that was wholly done."""
     with world.control.transaction() as t:
         return Book(t, spec.model, 0).progress(PRODUCER)

@@ -134,7 +134,7 @@ _TELLERS: dict[str, Any] = {
     "ineffective recovery": _recovery("the fallback of {where} is taken back: {reason}"),
     "mended recovery": _mended,
     "advance rollout": _rollout("cyan", "canary {version} goes {reason}"),
-    "harm rollout": _rollout("red", "{version} is rolled back, {touched} flights were touched: {reason}"),
+    "harm rollout": _rollout("red", "{version} is rolled back, {touched} predictions were touched: {reason}"),
     "expire rollout": _rollout("yellow", "{version} is taken back: {reason}"),
     "promote rollout": _rollout("green", "{version} is promoted, and the version before it scores along: {reason}"),
     "confirm rollout": _rollout("green", "{version} stays: {reason}"),
