@@ -1,4 +1,4 @@
-"""The simulator's shop, open: a world, its yardstick, and batches of orders to give it."""
+"""The simulator's shop, open: a world, its calibration, and batches of orders to give it."""
 
 from dataclasses import dataclass
 from typing import Any

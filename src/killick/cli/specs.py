@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from killick.cli.console import grid, out, say_json, toned
 from killick.clock import format_duration
 from killick.errors import CallError, Mistake, OutsideError, SpecError
 from killick.reports.words import counted
-from killick.spec.load import parse_spec, unheeded
+from killick.spec.load import parse_spec, sealed, unheeded
 from killick.spec.write import write_spec
 from killick.telemetry.infer import infer_spec
 
@@ -30,7 +31,10 @@ def write_first(data: str, output: Path, model: str | None, *, force: bool) -> i
             Mistake(str(output), "is there already", hint="name another with -o, or replace it with --force")
         )
     table = read_table(data, name=data)
-    spec, notes = infer_spec(table, model=model or _name_of(data))
+    inferred, notes = infer_spec(table, model=model or _name_of(data))
+    # Paths in a spec are relative to it; a table elsewhere is named as it was given.
+    spec = sealed(replace(inferred, reference=data))
+    notes = notes | {"reference": "the table that this spec was inferred from: what live data is compared with"}
     text = write_spec(spec, notes)
     if str(output) == "-":
         print(text, end="")

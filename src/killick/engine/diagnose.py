@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from killick.checks.reference import SegmentKey
     from killick.checks.verdict import Verdict
     from killick.clock import Instant
-    from killick.engine.evaluate import Yardstick
+    from killick.engine.evaluate import Calibration
     from killick.ports.control import Transaction
     from killick.profiles.cells import Floats
     from killick.spec.document import Spec
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 def diagnose(
     t: Transaction,
     spec: Spec,
-    yardstick: Yardstick,
+    calibration: Calibration,
     verdicts: Sequence[Verdict],
     segment: SegmentKey,
     columns: Sequence[str],
     now: Instant,
 ) -> tuple[Window | None, tuple[dict[str, Any], ...]]:
     """Return since when a segment's columns have moved, and the ranked causes."""
-    onset = find_onset(t, spec, yardstick, segment, columns, now)
+    onset = find_onset(t, spec, calibration, segment, columns, now)
     changes = [msgspec.json.decode(d.body, type=Change) for d in t.documents("change", spec.model)]
     near = preceding_changes(changes, onset) if onset else []
     ranked = [(column, ratio) for column, ratio in rank_columns(verdicts, segment) if column in columns]
@@ -49,7 +49,7 @@ def diagnose(
 
 
 def find_onset(
-    t: Transaction, spec: Spec, yardstick: Yardstick, segment: SegmentKey, columns: Sequence[str], now: Instant
+    t: Transaction, spec: Spec, calibration: Calibration, segment: SegmentKey, columns: Sequence[str], now: Instant
 ) -> Window | None:
     """Return the interval in which the change lies: from the last healthy fine window to the end of the first other.
 
@@ -59,12 +59,12 @@ def find_onset(
     if segment == EVERYTHING:
         return None
     span = Window(old_before(now), now)
-    held = answered(t, spec, yardstick, span)
+    held = answered(t, spec, calibration, span)
     windows = sorted({key.window for key in held})
     if not windows:
         return None
     profiles = [by_segment({key: profile for key, profile in held.items() if key.window == one}) for one in windows]
-    distances = np.stack([_distances(yardstick, profiles, segment, column) for column in columns])
+    distances = np.stack([_distances(calibration, profiles, segment, column) for column in columns])
     before = sum(window.end <= now - 2 * max(spec.evaluate_every, DAY) for window in windows)
     found = first_window(distances, before) if before else None
     if found is None:
@@ -74,9 +74,9 @@ def find_onset(
 
 
 def _distances(
-    yardstick: Yardstick, profiles: Sequence[dict[SegmentKey, Profile]], segment: SegmentKey, column: str
+    calibration: Calibration, profiles: Sequence[dict[SegmentKey, Profile]], segment: SegmentKey, column: str
 ) -> Floats:
-    scale = yardstick.reference.scale
+    scale = calibration.reference.scale
     mine = [held.get(segment, Profile.empty(scale)) for held in profiles]
     beside = [others(held, scale, segment) for held in profiles]
     return moved(scale[column], beside, mine, rows_min=1)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Yardstick:
+class Calibration:
     """A reference, and all that was learned from its windows once: limits, usual shares, and the features to judge."""
 
     reference: Reference
@@ -45,16 +45,16 @@ class Yardstick:
     alpha: float
 
 
-def make_yardstick(reference: Reference, spec: Spec) -> Yardstick:
+def calibrate(reference: Reference, spec: Spec) -> Calibration:
     """Learn how far the reference's healthy windows stray, in every feature."""
     columns = reference.scale.features
     segments = len(reference.segments) - 1
     alpha = share_of_budget(spec.false_alarms, spec.evaluate_every, len(columns), segments)
     shares = share_histories(columns, [healthy.profiles for healthy in reference.windows])
-    return Yardstick(reference, columns, learn_limits(reference, columns, alpha), shares, alpha)
+    return Calibration(reference, columns, learn_limits(reference, columns, alpha), shares, alpha)
 
 
-def evaluate(world: World, spec: Spec, yardstick: Yardstick, window: Window, now: Instant) -> list[Verdict]:
+def evaluate(world: World, spec: Spec, calibration: Calibration, window: Window, now: Instant) -> list[Verdict]:
     """Judge a window, and every objective's trailing window that ends with it; store and return the verdicts.
 
     A window is judged once. Judged again after it was answered for, it would be by what that changed; asked again, this
@@ -65,18 +65,18 @@ def evaluate(world: World, spec: Spec, yardstick: Yardstick, window: Window, now
         if not book.once("evaluate"):
             return []
         incidents = [machine.body for machine in book.machines("incident")]
-        past = answered(t, spec, yardstick, _reach(spec, window, now, incidents))
+        past = answered(t, spec, calibration, _reach(spec, window, now, incidents))
         verdicts = [
-            *_judge_window(spec, yardstick, window, past, incidents),
-            *(_judge_objective(yardstick, objective, past, now) for objective in spec.objectives),
+            *_judge_window(spec, calibration, window, past, incidents),
+            *(_judge_objective(calibration, objective, past, now) for objective in spec.objectives),
         ]
         t.add_verdicts(spec.model, verdicts)
     return verdicts
 
 
-def answered(t: Transaction, spec: Spec, yardstick: Yardstick, window: Window) -> dict[ProfileKey, Profile]:
+def answered(t: Transaction, spec: Spec, calibration: Calibration, window: Window) -> dict[ProfileKey, Profile]:
     """Return the stored profiles of what was answered in a window: all roles but shadow."""
-    scale = yardstick.reference.scale
+    scale = calibration.reference.scale
     held = t.profiles(spec.model, scale.fingerprint, window)
     return {key: unpack_profile(packed, scale) for key, packed in held.items() if key.role != "shadow"}
 
@@ -95,14 +95,14 @@ def by_segment(profiles: Mapping[ProfileKey, Profile]) -> dict[SegmentKey, Profi
 
 
 def healthy_windows(
-    yardstick: Yardstick, past: Mapping[ProfileKey, Profile], before: Instant, incidents: Sequence[Incident]
+    calibration: Calibration, past: Mapping[ProfileKey, Profile], before: Instant, incidents: Sequence[Incident]
 ) -> list[HealthyWindow]:
     """Return the windows that a trailing reference may be made of, oldest first: all but what an incident spoiled."""
     by_window: dict[Window, dict[ProfileKey, Profile]] = {}
     for key, profile in past.items():
         if key.window.end <= before:
             by_window.setdefault(key.window, {})[key] = profile
-    healthy = list(yardstick.reference.windows)
+    healthy = list(calibration.reference.windows)
     for window, held in sorted(by_window.items()):
         profiles = by_segment(held)
         fit = {segment: p for segment, p in profiles.items() if not spoiled(segment, window, incidents)}
@@ -128,15 +128,15 @@ def _reach(spec: Spec, window: Window, now: Instant, incidents: Sequence[Inciden
 
 def _judge_window(
     spec: Spec,
-    yardstick: Yardstick,
+    calibration: Calibration,
     window: Window,
     past: Mapping[ProfileKey, Profile],
     incidents: Sequence[Incident],
 ) -> list[Verdict]:
-    reference, scale = yardstick.reference, yardstick.reference.scale
+    reference, scale = calibration.reference, calibration.reference.scale
     held = within(past, window)
     current = {segment: profile for segment, profile in by_segment(held).items() if segment in reference.profiles}
-    healthy = healthy_windows(yardstick, past, window.start, incidents)
+    healthy = healthy_windows(calibration, past, window.start, incidents)
     unfit = frozenset(segment for segment in current if spoiled(segment, window, incidents))
     before = {segment: trailing(reference, healthy, window.start, segment) for segment in current}
     beside = {segment: others(current, scale, segment, unfit) for segment in current if segment != EVERYTHING}
@@ -144,8 +144,10 @@ def _judge_window(
         "trailing": {segment: profile for segment, profile in before.items() if profile},
         "other_segments": {segment: profile for segment, profile in beside.items() if profile.rows >= ROWS_MIN},
     }
-    verdicts = judge_window(window, current, sides, yardstick.columns, yardstick.limits)
-    verdicts += judge_quality(yardstick.columns, reference.profiles, current, yardstick.shares, yardstick.alpha, window)
+    verdicts = judge_window(window, current, sides, calibration.columns, calibration.limits)
+    verdicts += judge_quality(
+        calibration.columns, reference.profiles, current, calibration.shares, calibration.alpha, window
+    )
     for segment, profile in current.items():
         verdicts += judge_performance(profile, segment=segment, window=window, objectives=spec.objectives)
     for version in sorted({key.version for key in held}):
@@ -155,11 +157,11 @@ def _judge_window(
 
 
 def _judge_objective(
-    yardstick: Yardstick, objective: Objective, past: Mapping[ProfileKey, Profile], now: Instant
+    calibration: Calibration, objective: Objective, past: Mapping[ProfileKey, Profile], now: Instant
 ) -> Verdict:
     window = Window.trailing(now, objective.window)
     held = {key: profile for key, profile in within(past, window).items() if not key.segment}
     # A night without predictions is no gap: what counts as covered is the days that windows touch.
     days = {Window.around(key.window.start, max(key.window.width, DAY)) for key in held}
-    profile = Profile.merge(yardstick.reference.scale, held.values())
+    profile = Profile.merge(calibration.reference.scale, held.values())
     return judge_objective(objective, profile, window, sum(day.width for day in days))

@@ -17,7 +17,7 @@ import msgspec
 import polars as pl
 
 from killick.clock import Window, align, parse_instant
-from killick.engine.evaluate import evaluate, make_yardstick
+from killick.engine.evaluate import calibrate, evaluate
 from killick.engine.ingest import (
     PREDICTIONS,
     SHADOWS,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from killick.clock import Instant
-    from killick.engine.evaluate import Yardstick
+    from killick.engine.evaluate import Calibration
     from killick.engine.world import World
     from killick.spec.document import Spec
 
@@ -99,19 +99,19 @@ def read_changes(text: str, name: str) -> tuple[Change, ...]:
 def replay(world: World, spec: Spec, history: History) -> Iterator[Lived]:
     """Live through a history, window by window; each is yielded when it is done."""
     start = align(history.window.start, spec.evaluate_every)
-    yardstick = make_yardstick(open_model(world, spec, start), spec)
+    calibration = calibrate(open_model(world, spec, start), spec)
     _check_changes(spec, history)
     done = reached(world, spec)
     # What a person asked for since, and what a crash left undone, comes before the next prediction is answered.
     run_due(world, spec, max(done, start))
     for window in Window(start, history.window.end).tumbling(spec.evaluate_every):
         if window.end > done:
-            yield live_through(world, spec, yardstick, history, window)
+            yield live_through(world, spec, calibration, history, window)
 
 
-def live_through(world: World, spec: Spec, yardstick: Yardstick, history: History, window: Window) -> Lived:
+def live_through(world: World, spec: Spec, calibration: Calibration, history: History, window: Window) -> Lived:
     """Live through one window."""
-    now, scale = window.end, yardstick.reference.scale
+    now, scale = window.end, calibration.reference.scale
     sequence = window.start // spec.evaluate_every
     predictions, outcomes = history.predictions_in(window), history.outcomes_in(window)
     # Once they were answered the plan may have moved on: asked again, others would answer and score along.
@@ -125,9 +125,9 @@ def live_through(world: World, spec: Spec, yardstick: Yardstick, history: Histor
     ingest_outcomes(world, spec, scale, outcomes, producer=PRODUCER, sequence=sequence, now=now)
     for change in history.changes_in(window):
         record_change(world, spec, change, now)
-    evaluate(world, spec, yardstick, window, now)
+    evaluate(world, spec, calibration, window, now)
     watch_rollouts(world, spec, now)
-    respond(world, spec, yardstick, window, now)
+    respond(world, spec, calibration, window, now)
     run_due(world, spec, now)
     _close(world, spec, now)
     merge_old_windows(world, spec, scale, now)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from killick.checks.verdict import Verdict
     from killick.clock import Instant
     from killick.engine.compare import Gain
-    from killick.engine.evaluate import Yardstick
+    from killick.engine.evaluate import Calibration
     from killick.engine.world import World
     from killick.ports.control import Transaction
     from killick.spec.document import Objective, Playbook, Spec
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 PEOPLE_DO = ("page", "review", "hold")
 
 
-def respond(world: World, spec: Spec, yardstick: Yardstick, window: Window, now: Instant) -> None:
+def respond(world: World, spec: Spec, calibration: Calibration, window: Window, now: Instant) -> None:
     """Do about a window's verdicts what the spec allows. Asked again about the same window, it decides nothing anew."""
     with world.control.transaction() as t:
         recent = [_verdicts(t, spec, window.shifted(-k * window.width)) for k in range(CLEAN_WINDOWS)]
@@ -53,14 +53,14 @@ def respond(world: World, spec: Spec, yardstick: Yardstick, window: Window, now:
     with world.control.transaction() as t:
         book = Book(t, spec.model, now)
         if book.once("respond"):
-            open_data_faults(book, spec, yardstick, recent)
+            open_data_faults(book, spec, calibration, recent)
             open_missed_objectives(book, spec, promises)
             clear_data_faults(book, recent)
             run_playbooks(book, spec)
     advance_recoveries(world, spec, now)
 
 
-def open_data_faults(book: Book, spec: Spec, yardstick: Yardstick, recent: Sequence[Sequence[Verdict]]) -> None:
+def open_data_faults(book: Book, spec: Spec, calibration: Calibration, recent: Sequence[Sequence[Verdict]]) -> None:
     """Open an incident for each segment whose data is faulty, diagnosed; one that is open already is seen again."""
     running = {m.body.segment: m for m in book.machines("incident", running=True) if m.body.kind == "data_fault"}
     for segment, columns in data_faults(recent[0], recent[1]).items():
@@ -69,7 +69,7 @@ def open_data_faults(book: Book, spec: Spec, yardstick: Yardstick, recent: Seque
             if known.body.last_seen < book.now:
                 book.update(known, msgspec.structs.replace(known.body, last_seen=book.now))
             continue
-        onset, causes = diagnose(book.transaction, spec, yardstick, recent[0], segment, columns, book.now)
+        onset, causes = diagnose(book.transaction, spec, calibration, recent[0], segment, columns, book.now)
         named = ", ".join(columns)
         title = f"{describe(segment)}: {named} no longer {'look' if len(columns) > 1 else 'looks'} like the feed"
         incident = Incident(
