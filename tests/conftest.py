@@ -3,7 +3,14 @@
 import importlib.util
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+# Laws and batteries assert outside of test files; pytest explains their asserts as well, when told before anybody
+# imports them.
+pytest.register_assert_rewrite(
+    "killick.testing.laws", "killick.testing.control_battery", "killick.testing.control_laws"
+)
 
 # No deadline: two cores are shared with other work, and a slow example is no wrong one. In CI the same
 # examples are tried every time (a red build must be able to turn green only by a change); at a desk, new
