@@ -102,7 +102,9 @@ def fit(columns: Mapping[str, Sequence[Any]], delayed: Sequence[bool], seed: int
         random_state=seed,
     )
     model = {"features": features, "codes": codes, "classifier": classifier}
-    classifier.fit(encode(model, columns), np.asarray(delayed, dtype=bool))
+    # One thread here too: threads of two trainings on two cores spend their time waiting for each other.
+    with THREADS.limit(limits=1, user_api="openmp"):
+        classifier.fit(encode(model, columns), np.asarray(delayed, dtype=bool))
     return model
 
 
