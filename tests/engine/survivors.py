@@ -7,11 +7,11 @@ import polars as pl
 
 from killick.checks.reference import unpack_reference
 from killick.clock import FOREVER, Window
-from killick.engine.replay import replay
+from killick.engine.replay import reached, replay
 from killick.engine.world import World
 from killick.ledger.chain import verify
 from killick.ports.control import Control
-from killick.telemetry.columns import EVENT_TIME
+from killick.telemetry.columns import EVENT_TIME, KNOWN_AT
 from killick.telemetry.history import History
 from killick.testing.archive import MemoryArchive
 from killick.testing.control import MemoryControl
@@ -99,10 +99,16 @@ def scale_of(control: Control) -> str:
 
 def until(history: History, end: int) -> History:
     """The history as it is told before an instant."""
-    return History(history.predictions.filter(pl.col(EVENT_TIME) < end), history.outcomes, history.changes)
+    return History(
+        history.predictions.filter(pl.col(EVENT_TIME) < end),
+        history.outcomes.filter(pl.col(KNOWN_AT) < end),
+        tuple(change for change in history.changes if change.at < end),
+    )
 
 
 def live(world: World, story: Story, end: int) -> None:
-    """Go on with a story to the end of a window."""
-    for _ in replay(world, story.spec, until(story.history, end)):
-        pass
+    """Go on with a story to the end of a window. What comes later is there to be read, and must not be."""
+    there = reached(world, story.spec) >= end
+    for lived in replay(world, story.spec, until(story.history, end) if there else story.history):
+        if lived.window.end >= end:
+            return

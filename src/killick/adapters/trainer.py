@@ -56,7 +56,10 @@ class ProcessTrainer:
             said = self._run(command, msgspec.json.encode(asked), timeout / SECOND)
             _check(said)
             partial = folder / "manifest.partial"
-            partial.write_bytes(said)
+            with partial.open("wb") as file:
+                file.write(said)
+                file.flush()
+                os.fsync(file.fileno())
             partial.replace(manifest)
         made = _check(manifest.read_bytes())
         if made.artifact is None:
@@ -88,8 +91,11 @@ class ProcessTrainer:
         with process:
             try:
                 said, words = process.communicate(request, timeout_seconds)
-            except subprocess.TimeoutExpired:
+            except BaseException as stopped:
+                # Whatever ends our waiting, an interruption too, ends the command and what it started.
                 os.killpg(process.pid, signal.SIGKILL)
+                if not isinstance(stopped, subprocess.TimeoutExpired):
+                    raise
                 message = f"the training command took longer than {timeout_seconds:.0f} s and was stopped"
                 raise OutsideError(message) from None
         if process.returncode:

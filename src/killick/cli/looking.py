@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HOLDS, FAILS = 0, 1
 CONTROL = "control.sqlite"
-_RUNNING = ("open", "acknowledged", "mitigating")
+RUNNING = ("open", "acknowledged", "mitigating")
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def show_incidents(store: Path, *, running: bool, as_json: bool) -> int:
             incident_values(model, machine)
             for model in t.models()
             for machine in Book(t, model, 0).machines("incident")
-            if not running or machine.state in _RUNNING
+            if not running or machine.state in RUNNING
         ]
     found.sort(key=lambda one: one["opened_at"], reverse=True)
     if as_json:
@@ -176,7 +176,7 @@ def _model_status(t: Transaction, model: str) -> dict[str, Any]:
             if v.window and v.window.end == newest
         ],
         "open_incidents": [
-            incident_values(model, machine) for machine in book.machines("incident") if machine.state in _RUNNING
+            incident_values(model, machine) for machine in book.machines("incident") if machine.state in RUNNING
         ],
     }
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from killick.api import load_spec
 from killick.cli.console import grid, out, say_json, toned
-from killick.cli.looking import CONTROL, incident_values
+from killick.cli.looking import CONTROL, RUNNING, incident_values
 from killick.clock import format_instant
 from killick.engine.narration import moment, tell_since
 from killick.engine.record import Book
@@ -36,7 +36,7 @@ STORE = "store"
 def replay_path(
     history: str, spec_path: Path, store: Path | None, html: Path | None, *, fresh: bool, as_json: bool
 ) -> int:
-    """Replay a history, tell it, and return the exit code: 1 when an incident is still open at its end."""
+    """Replay a history, tell it, and return the exit code: 1 when an incident is not resolved at its end."""
     spec = load_spec(spec_path)
     place = store or spec_path.parent / STORE
     if fresh:
@@ -52,12 +52,12 @@ def replay_path(
         say_json(found)
     else:
         _tell_end(console, found, html, place)
-    return FAILS if any(one["state"] == "open" for one in found["incidents"]) else HOLDS
+    return FAILS if any(one["state"] in RUNNING for one in found["incidents"]) else HOLDS
 
 
 def _live(world: World, spec: Spec, rows: History, console: Console | None) -> dict[str, int]:
     """Live through the windows that are left; sentences go to the console as they become true."""
-    lived = {"windows": 0, "predictions": 0, "outcomes": 0}
+    lived = dict.fromkeys(("windows", "predictions", "outcomes", "duplicates", "unmatched"), 0)
     with world.control.transaction() as t:
         told = len(t.ledger())
     if told and console:
@@ -73,6 +73,8 @@ def _live(world: World, spec: Spec, rows: History, console: Console | None) -> d
             lived["windows"] += 1
             lived["predictions"] += one.predictions
             lived["outcomes"] += one.outcomes
+            lived["duplicates"] += one.duplicates
+            lived["unmatched"] += one.unmatched
             done = min(max(one.window.end - rows.window.start, 0), span)
             progress.update(task, completed=done, description=moment(one.window.end))
             if console:
@@ -113,6 +115,10 @@ def _tell_end(console: Console, found: dict[str, Any], html: Path | None, store:
     if found["windows"]:
         windows, rows = counted(found["windows"], "window"), counted(found["predictions"], "prediction")
         console.print(f"\n{windows} lived through: {rows}, {counted(found['outcomes'], 'outcome')}.")
+        if found["duplicates"]:
+            console.print(f"{counted(found['duplicates'], 'prediction')} came twice and were counted once.")
+        if found["unmatched"]:
+            console.print(f"{counted(found['unmatched'], 'outcome')} met no prediction.")
     else:
         console.print("Nothing is left to replay: the store has lived through all of it (--fresh begins anew).")
     incidents = found["incidents"]
@@ -151,11 +157,12 @@ def _write_page(world: World, spec: Spec, path: Path, now: int) -> None:
 
 
 def _forget(store: Path) -> None:
-    """Remove a store, and nothing that is none."""
+    """Remove what Killick keeps in a store, and nothing else that lies there."""
     if not store.exists():
         return
     if not (store / CONTROL).is_file() and any(store.iterdir()):
         raise CallError(
             Mistake(str(store), "is no store of Killick's, so it is not removed", hint="name another folder")
         )
-    shutil.rmtree(store)
+    for path in (*store.glob(f"{CONTROL}*"), store / "telemetry", store / "jobs"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import polars as pl
 
 from killick.checks.reference import Reference, pack_reference, unpack_reference
@@ -14,6 +15,7 @@ from killick.engine.record import Book
 from killick.engine.serve import RECORDED, score
 from killick.engine.steer import restore, steer
 from killick.errors import CallError, Mistake
+from killick.identity import fingerprint
 from killick.registry.versions import Version
 from killick.telemetry.columns import EVENT_TIME, LABEL, SCORE
 from killick.telemetry.door import arrange
@@ -28,8 +30,9 @@ def open_model(world: World, spec: Spec, now: Instant) -> Reference:
     """Return the model's reference, and see to it that versions, aliases and traffic are as the spec says at first.
 
     Raises:
-        CallError: the store holds this model under another reference or spec.
+        CallError: the store holds this model as another reference, schema or segmentation measured it.
     """
+    apply_spec(world, spec, now)
     reference = stored_reference(world, spec)
     if reference is None:
         table = arranged_reference(world, spec)
@@ -40,9 +43,45 @@ def open_model(world: World, spec: Spec, now: Instant) -> Reference:
             span = reference.span
             said = f"learned from {spec.reference}" + (f", {format_instant(span.start)} on" if span else "")
             Book(t, spec.model, now).note("learn reference", "training", said, scale=reference.scale.fingerprint)
+    else:
+        register_versions(world, spec, now, reference.span.end if reference.span else None)
     _first_plan(world, spec, now)
     sweep(world)
     return reference
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """Which spec a store was last opened with, and by which part of it everything in the store is measured."""
+
+    spec: str
+    measures: str
+
+
+def apply_spec(world: World, spec: Spec, now: Instant) -> None:
+    """Take note of the spec. Policies may change from one opening to the next; what measures may not.
+
+    Raises:
+        CallError: reference, schema, features, segments or windows are others than those the store was made with.
+    """
+    parts = (spec.reference, spec.schema, spec.features, spec.segments, spec.evaluate_every, spec.keep.columns)
+    applied = Applied(spec.fingerprint, fingerprint(msgspec.to_builtins(parts)))
+    with world.control.transaction() as t:
+        book = Book(t, spec.model, now)
+        document = t.get("spec", spec.model, "applied")
+        before = msgspec.json.decode(document.body, type=Applied) if document else None
+        if before and before.measures != applied.measures:
+            problem = "names another reference, schema, features, segments or windows than the store was made with"
+            hint = "begin anew (killick replay --fresh), or name another store"
+            raise CallError(Mistake(spec.model, problem, value=applied.spec[:12], hint=hint))
+        if before != applied:
+            t.put(
+                "spec",
+                spec.model,
+                "applied",
+                msgspec.json.encode(applied),
+                revision=document.revision if document else 0,
+            )
+            book.note("apply spec", spec.model, "changed" if before else "first seen", fingerprint=spec.fingerprint)
 
 
 def sweep(world: World) -> list[str]:
@@ -81,9 +120,6 @@ def register_versions(world: World, spec: Spec, now: Instant, trained_until: Ins
     """Register the spec's versions, and point `live` and `fallback` where nothing points yet."""
     with world.control.transaction() as t:
         book = Book(t, spec.model, now)
-        if t.get("spec", spec.model, "fingerprint") is None:
-            t.put("spec", spec.model, "fingerprint", spec.fingerprint.encode(), revision=0)
-            book.note("apply spec", spec.model, "first seen", fingerprint=spec.fingerprint)
         sources = spec.versions
         for source in sources:
             version = Version(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 
 from killick.alerting.incidents import INCIDENT, Incident
+from killick.errors import CallError, Mistake
 from killick.identity import canonical_json
 from killick.ledger.chain import extend
 from killick.ledger.entry import Fact
@@ -177,10 +178,19 @@ class Book:
         return [machine for machine in found if not (running and machine.ended)]
 
     def register(self, version: Version, reason: str) -> None:
-        """Put a version into the registry. A version is immutable: the same name again must be the same version."""
-        if self.transaction.get("version", self.model, version.name) is None:
+        """Put a version into the registry.
+
+        Raises:
+            CallError: another version has this name; versions are immutable.
+        """
+        known = self.version(version.name)
+        if known is None:
             self.transaction.put("version", self.model, version.name, msgspec.json.encode(version), revision=0)
             self.note("register version", version.name, reason, metrics=version.metrics, lineage=version.lineage)
+        elif (known.loader, known.artifact) != (version.loader, version.artifact):
+            problem = f"is registered with loader {known.loader!r}; a version is immutable"
+            hint = "give the new one a name of its own"
+            raise CallError(Mistake(f"versions.{version.name}", problem, value=version.loader, hint=hint))
 
     def version(self, name: str) -> Version | None:
         """Return a version of the registry."""

@@ -11,7 +11,7 @@ on where it stopped and ends in the same state.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
 import polars as pl
@@ -33,6 +33,7 @@ from killick.engine.respond import respond
 from killick.engine.retrain import request_retraining
 from killick.engine.run import run_due
 from killick.engine.serve import RECORDED, serve
+from killick.engine.steer import restore
 from killick.errors import CallError, DataError, Mistake, did_you_mean
 from killick.identity import derive_id
 from killick.telemetry.columns import EVENT_TIME, PREDICTION_ID, ROLE, SCORE, VERSION
@@ -41,8 +42,9 @@ from killick.telemetry.history import History
 from killick_client.events import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
+    from killick.checks.reference import SegmentKey
     from killick.clock import Instant
     from killick.engine.evaluate import Calibration
     from killick.engine.world import World
@@ -51,13 +53,24 @@ if TYPE_CHECKING:
 PRODUCER = "replay"
 
 
+class Delivery(TypedDict):
+    """Where a batch comes from and when it came, as `ingest` wants to know it."""
+
+    producer: str
+    sequence: int
+    now: Instant
+    segments: Collection[SegmentKey]
+
+
 @dataclass(frozen=True, slots=True)
 class Lived:
-    """A window that was lived through."""
+    """A window that was lived through: what came in, copies that were not counted, outcomes of no known prediction."""
 
     window: Window
     predictions: int
     outcomes: int
+    duplicates: int = 0
+    unmatched: int = 0
 
 
 def read_history(world: World, spec: Spec, path: str) -> History:
@@ -111,18 +124,20 @@ def replay(world: World, spec: Spec, history: History) -> Iterator[Lived]:
 
 def live_through(world: World, spec: Spec, calibration: Calibration, history: History, window: Window) -> Lived:
     """Live through one window."""
-    now, scale = window.end, calibration.reference.scale
+    now, scale, known = window.end, calibration.reference.scale, calibration.reference.segments
     sequence = window.start // spec.evaluate_every
     predictions, outcomes = history.predictions_in(window), history.outcomes_in(window)
+    delivery: Delivery = {"producer": PRODUCER, "sequence": sequence, "now": now, "segments": known}
+    duplicates = 0
     # Once they were answered the plan may have moved on: asked again, others would answer and score along.
     if not is_ingested(world, spec.model, PREDICTIONS, PRODUCER, sequence):
+        # The stored plan is the authority: a person may have aborted something from another process.
+        restore(world, spec, now)
         answered, along = answer(world, spec, predictions)
         # Shadows first, so that a batch of answers says that those of shadows are in too.
-        ingest_predictions(world, spec, scale, along, kind=SHADOWS, producer=PRODUCER, sequence=sequence, now=now)
-        ingest_predictions(
-            world, spec, scale, answered, kind=PREDICTIONS, producer=PRODUCER, sequence=sequence, now=now
-        )
-    ingest_outcomes(world, spec, scale, outcomes, producer=PRODUCER, sequence=sequence, now=now)
+        ingest_predictions(world, spec, scale, along, kind=SHADOWS, **delivery)
+        duplicates = ingest_predictions(world, spec, scale, answered, kind=PREDICTIONS, **delivery)
+    unmatched = ingest_outcomes(world, spec, scale, outcomes, **delivery)
     for change in history.changes_in(window):
         record_change(world, spec, change, now)
     evaluate(world, spec, calibration, window, now)
@@ -133,7 +148,7 @@ def live_through(world: World, spec: Spec, calibration: Calibration, history: Hi
     merge_old_windows(world, spec, scale, now)
     with world.control.transaction() as t:
         Book(t, spec.model, now).once(PRODUCER)
-    return Lived(window, predictions.height, outcomes.height)
+    return Lived(window, predictions.height, outcomes.height, duplicates, unmatched)
 
 
 def answer(world: World, spec: Spec, predictions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

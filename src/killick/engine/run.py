@@ -50,6 +50,8 @@ def run_due(world: World, spec: Spec, now: Instant) -> None:
                 PERFORMERS[command.name](world, spec, machine, command.key, now)
             else:
                 _drop(world, command.key, now)
+    message = f"{ROUNDS_MAX} rounds of commands did not end: a state table posts them in a circle"
+    raise IllegalMove(message)
 
 
 def _drop(world: World, key: str, now: Instant) -> None:

@@ -1,0 +1,43 @@
+"""A model that is opened again: what may have changed meanwhile, and what may not."""
+
+from dataclasses import replace
+
+import pytest
+
+from killick.engine.open import open_model
+from killick.engine.record import Book
+from killick.errors import CallError
+from killick.spec.document import VersionSource
+from killick.spec.load import sealed
+from killick.testing.simulator import BEGIN
+from tests.engine.shop import Shop
+
+
+def test_a_version_that_the_spec_names_later_is_registered():
+    """A policy or a version may be added between two openings; the ledger says that the spec changed."""
+    shop = Shop.opened()
+    spec = shop.story.spec
+    later = sealed(replace(spec, versions=(*spec.versions, VersionSource("v9", spec.versions[0].loader))))
+    open_model(shop.world, later, BEGIN)
+    with shop.world.control.transaction() as t:
+        assert Book(t, spec.model, BEGIN).version("v9") is not None
+        applied = [entry.fact.reason for entry in t.ledger() if entry.fact.action == "apply spec"]
+    assert applied == ["first seen", "changed"]
+
+
+def test_what_measures_may_not_change():
+    """Another segmentation would be compared with what the first one measured: refused, with what to do."""
+    shop = Shop.opened()
+    other = sealed(replace(shop.story.spec, segments=()))
+    with pytest.raises(CallError, match="--fresh"):
+        open_model(shop.world, other, BEGIN)
+
+
+def test_a_version_is_immutable():
+    """The same name with another loader is another version, and needs a name of its own."""
+    shop = Shop.opened()
+    spec = shop.story.spec
+    first, *others = spec.versions
+    changed = sealed(replace(spec, versions=(replace(first, loader="elsewhere:load"), *others)))
+    with pytest.raises(CallError, match="immutable"):
+        open_model(shop.world, changed, BEGIN)
