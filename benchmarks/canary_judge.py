@@ -3,15 +3,18 @@
 Reproduces the table of statistics.md 2.2, with a repeated z-test beside it (500 canary and 4,500 live rows a minute,
 base rate 1 % with a daily wave of 50 % and noise of 15 %, four hours, one look a minute), then the two budgets of
 DESIGN.md section 6: false rollbacks over 2,000 A/A canaries, and labels until an error of 7 % instead of 5 % is found.
+Then what an entity costs that decides many times and keeps its arm: false rollbacks when rows, an entity's day, or an
+entity's first decision in a step (decision 0008) are the unit, and days until harm and safety are shown by the last.
 Exits 1 when a budget is missed.
 
-    python benchmarks/canary_judge.py            about one minute on one core
+    python benchmarks/canary_judge.py            about a minute and a half on one core
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +25,7 @@ from killick.stats.sequential import harm_log_e, harm_log_e_closed, mixture, saf
 ALPHA_HARM, ALPHA_SAFE, MARGIN = 0.01, 0.05, 1.15
 RUNS, MINUTES, CANARY_ROWS, LIVE_ROWS = 300, 240, 500, 4500
 FALSE_ROLLBACKS_MAX, LABELS_MEDIAN_MAX = 0.005, 3000
+DAYS = 28
 
 Counts = NDArray[np.int64]
 
@@ -87,6 +91,68 @@ def labels_until_found(batch: int, runs: int = 2000) -> float:
     return first_crossing(evidence, -np.log(ALPHA_HARM))[1] * batch
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Entities that differ (`spread`, on the logit), each with so many decisions a day, Poisson, and always one arm.
+
+    `shares` has, for each day, the canary's share and the one before the last step.
+    """
+
+    entities: int
+    rows: float
+    spread: float
+    shares: tuple[tuple[float, float], ...]
+    base: float = 0.2
+    odds_ratio: float = 1.0
+    margin: float = 1.5
+
+
+def days_until(traffic: Traffic, unit: str, seed: int) -> tuple[float, float]:
+    """Return the days until harm and until safety are shown by a unit: row, day or step; infinite where never."""
+    rng = np.random.default_rng(seed)
+    logit = special.logit(traffic.base) + traffic.spread * rng.standard_normal(traffic.entities)
+    point, judged, step = rng.random(traffic.entities), np.zeros(traffic.entities, dtype=bool), -1.0
+    days = []
+    for share, before in traffic.shares:
+        judged &= share == step
+        step, canary = share, point < share
+        rate = special.expit(logit + canary * np.log(traffic.odds_ratio))
+        units = rng.poisson(traffic.rows, traffic.entities)
+        if unit != "row":
+            units = np.minimum(units, 1)
+        if unit == "step":
+            fresh = units * (~judged & (point >= before))
+            judged |= units > 0
+            units = fresh
+        wrong = rng.binomial(units, rate)
+        days.append((wrong[canary].sum(), units[canary].sum(), wrong[~canary].sum(), units[~canary].sum()))
+    batches = np.array(days).T
+    harm = mixture(np.cumsum(harm_log_e_closed(*batches), axis=0))
+    safe = mixture(np.cumsum(safe_log_e(*batches, margin=traffic.margin), axis=0))
+    found = (harm >= -np.log(ALPHA_HARM), safe >= -np.log(ALPHA_SAFE))
+    harmed, shown = (float(crossed.argmax() + 1) if crossed.any() else np.inf for crossed in found)
+    return harmed, shown
+
+
+def entities_that_differ() -> float:
+    """Print what an entity's many decisions do to the judge; return the false rollbacks by the unit that is used."""
+    same = Traffic(entities=1000, rows=3, spread=1.0, shares=((0.05, 0.0),) * DAYS)
+    rollbacks = {
+        unit: float(np.mean([np.isfinite(days_until(same, unit, seed)[0]) for seed in range(1000)]))
+        for unit in ("row", "day", "step")
+    }
+    print(f"A/A, 1,000 entities, 3 rows a day, 28 days at 5 %: {rollbacks}")
+    # As on the flights: 4,000 aircraft, 1,000 flights a day, a quarter of the decisions wrong, a margin of 3 points.
+    first, second = ((0.05, 0.0),) * DAYS, ((0.25, 0.05),) * DAYS
+    for words, shares, odds_ratios in (("5 %", first, (2.0, 3.0)), ("25 %, after 5 %", second, (1.0, 0.8, 0.6))):
+        for odds_ratio in odds_ratios:
+            fleet = Traffic(4000, 0.25, 0.5, shares, base=0.25, odds_ratio=odds_ratio, margin=1.167)
+            both = np.array([days_until(fleet, "step", seed) for seed in range(200)])
+            harm, safe = (f"{np.isfinite(one).mean():.0%} (median day {np.median(one):.0f})" for one in both.T)
+            print(f"OR {odds_ratio} at {words}: harm shown in {harm}, safety in {safe}")
+    return rollbacks["step"]
+
+
 def main() -> int:
     """Print the table and the budgets; return 1 when one is missed."""
     start = time.perf_counter()
@@ -98,8 +164,9 @@ def main() -> int:
         print(
             f"5 % -> 7 % error, batches of {batch:>3} per arm: {median:.0f} median labels (budget {LABELS_MEDIAN_MAX})"
         )
+    dependent = entities_that_differ()
     print(f"took {time.perf_counter() - start:.0f} s")
-    return int(wrong > FALSE_ROLLBACKS_MAX or max(labels.values()) > LABELS_MEDIAN_MAX)
+    return int(max(wrong, dependent) > FALSE_ROLLBACKS_MAX or max(labels.values()) > LABELS_MEDIAN_MAX)
 
 
 if __name__ == "__main__":

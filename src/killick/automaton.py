@@ -43,11 +43,6 @@ class Table:
         return frozenset({self.start} | {state for state, _ in self.moves} | {move.to for move in self.moves.values()})
 
     @property
-    def events(self) -> frozenset[str]:
-        """Every event that the table knows."""
-        return frozenset(event for _, event in self.moves)
-
-    @property
     def final(self) -> frozenset[str]:
         """The states that nothing leaves. One that only goes round in itself is an end too."""
         return self.states - {state for (state, _), move in self.moves.items() if move.to != state}

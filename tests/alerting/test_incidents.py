@@ -11,9 +11,10 @@ def incident(**fields) -> Incident:
     return Incident(kind="data_fault", title="a fault", severity="ticket", opened_at=50, **fields)
 
 
-def test_it_began_where_the_diagnosis_says_and_else_where_it_opened():
-    """And it ends when it is resolved."""
+def test_it_began_where_the_diagnosis_says_and_else_with_the_first_window_that_testified():
+    """It opened at that window's end. And it ends when it is resolved."""
     assert incident().spoiled == Window(50, FOREVER)
+    assert incident(began=40).spoiled == Window(40, FOREVER)
     assert incident(onset=Window(30, 40), resolved_at=90).spoiled == Window(30, 90)
 
 

@@ -13,13 +13,13 @@ from killick.checks.limits import Limits, learn_limits
 from killick.checks.reference import EVERYTHING, HealthyWindow, Reference, others, trailing
 from killick.clock import DAY, Window
 from killick.diagnosis.causes import rank_columns
+from killick.profiles.profile import Profile
 from tests.checks.worlds import AIRPORTS, JFK, LGA, SCALE, a_day, a_profile, a_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from killick.checks.verdict import Verdict
-    from killick.profiles.profile import Profile
 
 DAYS_REFERENCE = 90
 TESTS = [(segment, column) for segment in AIRPORTS for column in ("temp", "carrier")]
@@ -166,6 +166,7 @@ def test_what_cannot_be_judged_says_why() -> None:
     past, beside = "its own last 28 healthy days", "the other segments in the same window"
     assert in_words(FEW, PLENTY)[0] == ("inconclusive", f"49 rows to compare with {past}; 50 are needed")
     assert in_words(PLENTY, FEW)[0] == ("inconclusive", f"49 rows to compare with {past}; 50 are needed")
+    assert in_words(Profile.empty(SCALE), PLENTY) == [("inconclusive", "no rows")] * 2
     assert in_words(PLENTY, None)[0] == ("inconclusive", f"0 rows to compare with {past}; 50 are needed")
     assert in_words(EMPTY_COLUMN, PLENTY)[1] == (
         "inconclusive",

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from killick.checks.limits import Limit, conformal_level, learn_limits, share_of_budget, windows_needed
-from killick.checks.reference import EVERYTHING, Reference
+from killick.checks.reference import EVERYTHING, HealthyWindow, Reference
 from killick.clock import DAY, HOUR
 from killick.spec.document import FalseAlarms
-from tests.checks.worlds import AIRPORTS, JFK, SCALE, a_day, a_reference
+from tests.checks.worlds import AIRPORTS, JFK, SCALE, a_day, a_profile, a_reference
 
 
 @given(st.integers(2, 5000))
@@ -90,3 +90,28 @@ def test_a_reference_without_windows_knows_no_limit() -> None:
         Reference(SCALE, {EVERYTHING: a_day(np.random.default_rng(1), 0).profiles[JFK]}), SCALE.columns, 0.01
     )
     assert limits.of("trailing", EVERYTHING, "temp") == Limit(None, 0, 9)
+
+
+@pytest.mark.parametrize("thin", [1, 20, 49])
+def test_windows_that_are_too_thin_to_be_judged_do_not_make_the_limit(thin: int) -> None:
+    """Their debiased PSI is mostly 0: as history they would push the limit below what healthy windows reach."""
+    rng = np.random.default_rng(5)
+    days = [a_day(rng, day) for day in range(60)]
+    few = a_profile(rng.normal(50, 10, thin), ["UA"] * thin)
+    mixed = [HealthyWindow(day.window, {**day.profiles, JFK: few}) if at % 2 else day for at, day in enumerate(days)]
+    limits = learn_limits(a_reference(mixed), SCALE.columns, 0.01)
+    # The even days from the fifteenth on, and the fifteenth follows fourteen: thick ones are among them.
+    assert limits.of("trailing", JFK, "temp").windows == limits.of("trailing", JFK, "carrier").windows == 23
+    assert limits.of("trailing", EVERYTHING, "temp").windows == 60 - 14
+
+
+def test_a_segment_of_a_few_rows_a_day_is_not_judged_against_itself() -> None:
+    """Three rows a day are 42 in two weeks, and are not yet a reference; no day of them is a window to be judged."""
+    rng = np.random.default_rng(6)
+    few = a_profile(rng.normal(50, 10, 3), ["UA"] * 3)
+    days = [HealthyWindow(d.window, {**d.profiles, JFK: few}) for d in (a_day(rng, day) for day in range(60))]
+    assert learn_limits(a_reference(days), SCALE.columns, 0.01).of("trailing", JFK, "temp").windows == 0
+    # The last day alone is thick, but 28 days of a single row before it are not.
+    one = a_profile([50.0], ["UA"])
+    thick = [HealthyWindow(d.window, {**d.profiles, JFK: one}) for d in days[:-1]] + [a_day(rng, 59)]
+    assert learn_limits(a_reference(thick), SCALE.columns, 0.01).of("trailing", JFK, "temp").windows == 0

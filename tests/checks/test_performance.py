@@ -47,8 +47,9 @@ def statuses(profile: Profile, *objectives: Objective) -> dict[str, str]:
 
 
 def test_few_labels_are_inconclusive_and_say_how_many() -> None:
-    """None, one, and one fewer than matter."""
-    for rows in (0, 1, LABELS_MIN - 1):
+    """One, and one fewer than matter; and where nothing came, that is the reason."""
+    assert {verdict.reason for verdict in judge_performance(drawn(0))} == {"no rows"}
+    for rows in (1, LABELS_MIN - 1):
         for verdict in judge_performance(drawn(rows)):
             assert verdict.status == "inconclusive"
             assert verdict.reason == f"{rows} labels are known; 50 of both classes are needed"

@@ -96,6 +96,29 @@ def test_a_column_that_empties_every_sunday_is_left_in_peace_on_sundays() -> Non
     assert not failed(judge(history, rows(rng, missing=0.9)))
 
 
+def test_a_column_that_is_gone_altogether_is_never_usual() -> None:
+    """Days that were all full but for two leave a limit above one: it stays below, and ten missing rows are no news."""
+    rng = np.random.default_rng(3)
+    history = [rows(rng, missing=0.4 if day in {3, 9} else 0.0) for day in range(10)]
+    found = judge(history, rows(rng, missing=1.0), alpha=1e-4)[MISSING, "x"]
+    assert found.threshold is not None
+    assert found.threshold < 1
+    assert found.status == "fail"
+
+
+def test_a_score_that_is_no_probability_is_missing() -> None:
+    """Not a number, nothing, or outside [0, 1]: nothing can be done with any of them."""
+    scale = fit_scale(pl.DataFrame({"p": [0.2, 0.8] * 50}), {}, score="p")
+
+    def scored(*values: float | None) -> Profile:
+        table = pl.DataFrame({"p": [*values, *[0.5] * (ROWS - len(values))]})
+        return profile_rows(scale, table, np.zeros(ROWS, np.int64), 1)[0]
+
+    odd = [None, float("nan"), 1.5, -0.1] * 25
+    (verdict,) = judge_quality(scale.columns, {(): scored()}, {(): scored(*odd)}, {}, ALPHA)
+    assert (verdict.check, verdict.column, verdict.status, verdict.value) == (MISSING, "p", "fail", 1 / 3)
+
+
 def test_without_a_history_only_a_sure_surplus_fails() -> None:
     """More than training had, by more than a hundredth, with the whole Wilson interval above it."""
     rng = np.random.default_rng(5)

@@ -15,6 +15,7 @@ from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
 from killick.registry.versions import Version
 from killick.telemetry.columns import PREDICTION_ID, ROLE, SCORE, VERSION
+from killick.telemetry.segments import Segment
 from killick.testing.archive import MemoryArchive
 from killick.testing.control import MemoryControl
 from killick.testing.simulator import BEGIN, MODEL, Story, bad_release
@@ -72,8 +73,15 @@ class Shop:
 
     def counted(self) -> Profile:
         """The profile of everything that was answered."""
+        return self.by_segment().get((), Profile.empty(self.scale))
+
+    def by_segment(self) -> dict[Segment, Profile]:
+        """The profile of what was answered in each segment."""
         scale = self.scale
         with self.world.control.transaction() as t:
             held = t.profiles(MODEL, scale.fingerprint, EVER)
-        answered = (packed for key, packed in held.items() if not key.segment and key.role != "shadow")
-        return Profile.merge(scale, [unpack_profile(packed, scale) for packed in answered])
+        found: dict[Segment, Profile] = {}
+        for key, packed in held.items():
+            if key.role != "shadow":
+                found[key.segment] = found.get(key.segment, Profile.empty(scale)) + unpack_profile(packed, scale)
+        return found

@@ -9,6 +9,7 @@ from killick.checks.performance import labels_of, measure
 from killick.clock import HOUR, Window
 from killick.engine.ingest import SHADOWS, known_in, labelled_between
 from killick.telemetry.columns import LABEL, PREDICTION_ID, ROLE, VERSION
+from killick.telemetry.segments import REST
 from killick.testing.simulator import MODEL
 from tests.engine.shop import LONG_AFTER, Shop
 from tests.engine.survivors import EVER
@@ -73,6 +74,33 @@ def test_a_corrected_label_replaces_the_one_that_was_counted():
     assert (found.counts == expected.counts).all()
     assert measure(found, "log_loss").value == pytest.approx(measure(expected, "log_loss").value)
     assert labels_of(found) == 30
+
+
+def test_a_corrected_label_among_more_segments_than_are_told_apart():
+    """What is rare in one batch is common in the next: by known segments, each row is in one and the same."""
+    shop, once = Shop.opened(), Shop.opened()
+    rows = shop.orders(250).with_columns(store=pl.Series([f"s{at:03}" for at in range(250)]))
+    known = [(), *((("store", f"s{at:03}"),) for at in range(3))]
+    for one in (shop, once):
+        one.predict(rows, segments=known)
+    right = {key: number % 2 for number, key in enumerate(ids(rows))}
+    once.turn_out(right, segments=known)
+    shop.turn_out(dict.fromkeys(right, 0), segments=known)
+    shop.turn_out(right, at=LONG_AFTER - HOUR // 2, segments=known)
+    found, expected = shop.by_segment(), once.by_segment()
+    assert found == expected
+    assert set(found) == {*known, (("store", REST),)}
+    assert found[(("store", REST),)].rows == 247
+
+
+def test_a_correction_in_a_segment_of_its_own_is_no_crash():
+    """A caller that knows no segments: 201 labels hide one of a store that the correction alone then shows."""
+    shop = Shop.opened()
+    rows = shop.orders(250).with_columns(store=pl.Series([f"s{at:03}" for at in range(250)]))
+    shop.predict(rows)
+    shop.turn_out({ids(rows)[-1]: 0})
+    shop.turn_out(dict.fromkeys(ids(rows), 1), at=LONG_AFTER - HOUR // 2)
+    assert labels_of(shop.counted()) == 250
 
 
 @settings(max_examples=15)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import calendar
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from killick.adapters.clock import SystemClock
 from killick.clock import (
     DAY,
     HOUR,
@@ -126,11 +125,3 @@ def test_windows_know_what_they_cover_and_how_they_are_written() -> None:
     assert day.covers(day)
     assert not day.covers(day.shifted(1))
     assert Window.trailing(day.end, DAY) == day
-
-
-def test_the_systems_clock_tells_the_time() -> None:
-    """In microseconds since the epoch, and it does not go back between two looks."""
-    clock = SystemClock()
-    first, second = clock.now(), clock.now()
-    assert abs(to_datetime(first) - datetime.now(UTC)) < timedelta(minutes=1)
-    assert second >= first

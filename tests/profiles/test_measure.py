@@ -16,7 +16,7 @@ from killick.errors import DataError
 from killick.ports.control import ProfileKey
 from killick.profiles.profile import Profile, profile_outcomes, profile_rows
 from killick.spec.document import Band, Label, Schema, Spec
-from killick.telemetry.segments import EVERYTHING, group_by
+from killick.telemetry.segments import EVERYTHING, REST, group_by
 
 SPEC = Spec(
     "m",
@@ -131,3 +131,27 @@ def test_a_reference_needs_rows_and_a_column() -> None:
     """What cannot be learned from is refused, not learned as nothing."""
     with pytest.raises(DataError, match="reference: holds no rows"):
         learn_reference(arranged(5, 1).clear(), SPEC)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+@settings(max_examples=10)
+def test_batches_by_known_segments_add_up(rows: int, cut: int) -> None:
+    """However rows are cut, the profiles of the same segments come out: those of the reference, and the rest."""
+    table = arranged(rows, 7).with_columns(origin=pl.Series([f"v{at % 20}" for at in range(rows)], dtype=pl.String))
+    known = [segment for segment in REFERENCE.segments if segment != (("origin", "LGA"),)] + [(("origin", "v3"),)]
+    for profile in (profile_batch, profile_labels):
+        whole = profile(SCALE, table, SPEC, HOUR, known)
+        added: dict[ProfileKey, Profile] = {}
+        for part in (table.head(cut), table.slice(cut)):
+            for key, one in profile(SCALE, part, SPEC, HOUR, known).items():
+                added[key] = added.get(key, Profile.empty(SCALE)) + one
+        assert added == whole
+
+
+def test_windows_by_known_segments_hold_no_others() -> None:
+    """A reference's windows, grouped as somebody else's."""
+    windows = profile_windows(SCALE, arranged(200, 8), SPEC, HOUR, [EVERYTHING, (("origin", "JFK"),)])
+    assert {s for healthy in windows for s in healthy.profiles if len(s) == 1 and s[0][0] == "origin"} == {
+        (("origin", "JFK"),),
+        (("origin", REST),),
+    }

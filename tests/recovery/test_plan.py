@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from killick.alerting.alerts import Feed
 from killick.checks.verdict import Verdict
 from killick.recovery.plan import ALPHA_BETTER, clean, decide, verify
 
@@ -81,6 +82,13 @@ def said(status: str, column: str = "temperature", segment=MARKET, reference: st
     )
 
 
+def missing(status: str, column: str = "temperature", segment=MARKET) -> Verdict:
+    """What is said of a column's missing values."""
+    return Verdict(
+        check="quality.missing", metric="missing_rate", status=status, reason="", column=column, segment=segment
+    )
+
+
 @pytest.mark.parametrize(
     ("verdicts", "is_clean"),
     [
@@ -88,6 +96,11 @@ def said(status: str, column: str = "temperature", segment=MARKET, reference: st
         ([said("warn"), said("ok", reference="other_segments")], True),
         ([said("fail"), said("fail", reference="other_segments")], False),
         ([said("ok"), said("inconclusive", reference="other_segments")], False),
+        ([said("inconclusive"), said("ok", reference="other_segments")], True),
+        ([said("inconclusive"), said("warn", reference="other_segments")], False),
+        ([said("inconclusive"), said("inconclusive", reference="other_segments")], False),
+        ([said("ok"), said("ok", reference="other_segments"), missing("fail")], False),
+        ([said("ok"), said("ok", reference="other_segments"), missing("ok")], True),
         ([said("inconclusive")], False),
         ([], False),
         ([said("ok", segment=())], False),
@@ -96,8 +109,23 @@ def said(status: str, column: str = "temperature", segment=MARKET, reference: st
     ],
 )
 def test_a_window_is_clean_when_every_faulty_column_was_judged_and_held(verdicts, is_clean):
-    """Unknown is not healthy; other columns and other segments have nothing to do with it."""
+    """Unknown is not healthy; other columns and other segments have nothing to do with it.
+
+    A fault of eleven weeks leaves no healthy past to ask: then its neighbours alone decide.
+    """
     assert clean(verdicts, ["temperature"], MARKET) is is_clean
+
+
+def test_the_whole_is_clean_when_its_values_are_there_again():
+    """It has no neighbours, and after a long fault no past."""
+    assert clean([said("inconclusive", segment=()), missing("ok", segment=())], ["temperature"], ())
+    assert not clean([said("warn", segment=()), missing("fail", segment=())], ["temperature"], ())
+
+
+def test_a_score_is_clean_when_it_is_there():
+    """That it moved is not the feed's fault."""
+    moved = [said("fail", "score"), said("fail", "score", reference="other_segments")]
+    assert clean([*moved, missing("ok", "score")], ["score"], MARKET, Feed(score="score"))
 
 
 def test_every_column_of_the_fault_must_be_clean():

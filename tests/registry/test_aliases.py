@@ -21,16 +21,15 @@ def held(names: list[str]) -> Alias:
 def test_an_alias_that_was_never_set_is_nobodys():
     """Neither now nor before."""
     alias = Alias(name="live")
-    assert (alias.version, alias.previous, alias.at(9)) == (None, None, None)
+    assert (alias.version, alias.previous) == (None, None)
 
 
 @given(versions)
-def test_it_says_who_held_it_at_every_instant(names):
-    """The last one pointed at by then."""
+def test_its_holdings_say_who_held_it_at_every_instant(names):
+    """The last one pointed at by then; the last of all holds it now."""
     alias = held(names)
-    for instant in range(-1, len(names) + 1):
-        by_then = names[: instant + 1]
-        assert alias.at(instant) == (by_then[-1] if by_then else None)
+    for instant, name in enumerate(names):
+        assert [holding.version for holding in alias.holdings if holding.since <= instant][-1] == name
     assert alias.version == (names[-1] if names else None)
 
 

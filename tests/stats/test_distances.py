@@ -11,14 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from killick.stats.distances import (
-    PopulationStability,
-    hellinger,
-    psi,
-    rank_wasserstein,
-    total_variation,
-    wasserstein,
-)
+from killick.stats.distances import PopulationStability, psi, total_variation, wasserstein
 
 REFERENCE = np.full(10, 100)
 CURRENT = np.array([130, 120, 110, 105, 100, 95, 90, 90, 85, 75])
@@ -106,7 +99,8 @@ class TestPopulationStability:
         random.shuffle(order)  # type: ignore[attr-defined]
         before, after = psi(*pair), psi(pair[0][order], pair[1][order])
         np.testing.assert_allclose(after.value, before.value, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(hellinger(pair[0][order], pair[1][order]), hellinger(*pair), rtol=1e-9, atol=1e-12)
+        shuffled = total_variation(pair[0][order], pair[1][order])
+        np.testing.assert_allclose(shuffled, total_variation(*pair), rtol=1e-9, atol=1e-12)
 
     @given(pairs(), st.integers(1, 5))
     def test_padding_with_empty_bins_changes_nothing(self, pair: tuple[np.ndarray, np.ndarray], extra: int) -> None:
@@ -133,7 +127,6 @@ class TestPopulationStability:
             stability.standard_error,
             stability.debiased,
             stability.p_exceeds(0.02),
-            stability.p_equivalent(0.02),
             *stability.interval(0.95),
         ):
             assert np.isnan(numbers).tolist() == [True, False]
@@ -159,53 +152,49 @@ class TestPopulationStability:
 
     @pytest.mark.statistics
     @pytest.mark.parametrize("rows", [2000, 50_000])
-    def test_minimum_effect_and_equivalence_hold_their_level_at_the_boundary(self, rows: int) -> None:
-        """At a true PSI equal to the margin both one-sided tests err in about 5 % (statistics.md: 4.7-6.2 %)."""
+    def test_minimum_effect_holds_its_level_at_the_boundary(self, rows: int) -> None:
+        """At a true PSI equal to the margin the test errs in about 5 % (statistics.md: 4.7-6.2 %)."""
         rng = np.random.default_rng(12)
         edges = np.concatenate([[-np.inf], stats.norm.ppf(np.arange(1, 20) / 20), [np.inf]])
         p, q = np.diff(stats.norm.cdf(edges)), np.diff(stats.norm.cdf(edges - 0.2))
         truth = float(psi(p * 1e12, q * 1e12, smoothing=0).value)
         stability = psi(rng.multinomial(rows, p, 6000), rng.multinomial(rows, q, 6000))
         assert 0.04 <= (stability.p_exceeds(truth) <= 0.05).mean() <= 0.066
-        assert 0.04 <= (stability.p_equivalent(truth) <= 0.05).mean() <= 0.066
         low, high = stability.interval(0.95)
         assert 0.94 <= ((low <= truth) & (truth <= high)).mean() <= 0.985
 
     @pytest.mark.statistics
-    def test_drift_that_matters_is_found_and_its_absence_certified(self) -> None:
-        """Power: 0.3 spreads at 5,000 rows exceed PSI 0.02 in 99 % at 1 %; none is certified in 99 %."""
+    def test_drift_that_matters_is_found_and_none_is_not(self) -> None:
+        """Power: 0.3 spreads at 5,000 rows exceed PSI 0.02 in 99 % at 1 %; no drift never does."""
         rng = np.random.default_rng(13)
         edges = np.concatenate([[-np.inf], stats.norm.ppf(np.arange(1, 20) / 20), [np.inf]])
         p, q = np.diff(stats.norm.cdf(edges)), np.diff(stats.norm.cdf(edges - 0.3))
         same, shifted = rng.multinomial(5000, p, 500), rng.multinomial(5000, q, 500)
         reference = rng.multinomial(5000, p, 500)
         assert (psi(reference, shifted).p_exceeds(0.02) <= 0.01).mean() > 0.99
-        assert (psi(reference, same).p_equivalent(0.02) <= 0.05).mean() > 0.9
-        assert (psi(reference, shifted).p_equivalent(0.02) <= 0.05).mean() == 0.0
+        assert (psi(reference, same).p_exceeds(0.02) <= 0.01).mean() == 0.0
 
 
-class TestHellingerAndTotalVariation:
+class TestTotalVariation:
     """statistics.md 1.2."""
 
     def test_worked_numbers(self) -> None:
-        """Evidently's own fixture for Hellinger, and the example of 1.1."""
-        assert hellinger([16, 16, 16, 16, 16, 8], [16, 18, 16, 14, 12, 12]) == pytest.approx(0.06812, abs=1e-5)
-        assert hellinger(REFERENCE, CURRENT) == pytest.approx(0.055542, abs=5e-7)
+        """The example of 1.1."""
         assert total_variation(REFERENCE, CURRENT) == pytest.approx(0.065)
 
     @given(pairs())
-    def test_they_bracket_each_other(self, pair: tuple[np.ndarray, np.ndarray]) -> None:
+    def test_it_is_bracketed_by_hellinger(self, pair: tuple[np.ndarray, np.ndarray]) -> None:
         """Le Cam: H^2 <= TV <= H sqrt(2 - H^2), and both lie in [0, 1]."""
-        h, tv = float(hellinger(*pair)), float(total_variation(*pair))
+        p, q = (counts / counts.sum() for counts in pair)
+        h, tv = float(np.sqrt(0.5 * ((np.sqrt(p) - np.sqrt(q)) ** 2).sum())), float(total_variation(*pair))
         assert 0 <= h * h <= tv + 1e-12
         assert tv <= h * np.sqrt(max(2 - h * h, 0)) + 1e-9
         assert max(h, tv) <= 1 + 1e-12
 
     def test_no_rows_is_unknown(self) -> None:
         """On either side."""
-        for distance in (hellinger, total_variation, rank_wasserstein):
-            assert np.isnan(distance([0, 0], [1, 1]))
-            assert np.isnan(distance([1, 1], [0, 0]))
+        assert np.isnan(total_variation([0, 0], [1, 1]))
+        assert np.isnan(total_variation([1, 1], [0, 0]))
 
 
 class TestWasserstein:
@@ -255,29 +244,6 @@ class TestWasserstein:
         """On either side."""
         assert np.isnan(wasserstein([1.0], [0, 0], [0.0, 0.0], [1, 1], [0.5, 2.0]))
 
-    @pytest.mark.parametrize(
-        ("mean", "spread", "expected"),
-        [(0.1, 1.0, 0.02807), (0.2, 1.0, 0.05599), (0.5, 1.0, 0.13746), (1.0, 1.0, 0.25815), (0.0, 1.5, 0.06030)],
-    )
-    def test_rank_distance_of_normal_changes(self, mean: float, spread: float, expected: float) -> None:
-        """The published values for twenty quantile bins."""
-        edges = np.concatenate([[-np.inf], stats.norm.ppf(np.arange(1, 20) / 20), [np.inf]])
-        q = np.diff(stats.norm.cdf((edges - mean) / spread))
-        assert rank_wasserstein(np.full(20, 0.05), q) == pytest.approx(expected, abs=6e-6)
-
-    @given(pairs())
-    def test_rank_distance_equals_a_numerical_integral(self, pair: tuple[np.ndarray, np.ndarray]) -> None:
-        """Witness: the piecewise linear |G(F^-1(u)) - u| on a fine grid of u."""
-        p = np.cumsum(np.concatenate([[0], pair[0]])) / pair[0].sum()
-        q = np.cumsum(np.concatenate([[0], pair[1]])) / pair[1].sum()
-        areas = []
-        for left, right, a, b in zip(p, p[1:], q - p, (q - p)[1:], strict=False):
-            fine = np.abs(np.linspace(a, b, 2001))
-            areas.append((right - left) * (fine[1:] + fine[:-1]).sum() / 4000)
-        value = float(rank_wasserstein(*pair))
-        assert 0 <= value <= 0.5 + 1e-12
-        assert value == pytest.approx(sum(areas), abs=1e-6)
-
 
 def test_five_thousand_columns_are_judged_in_the_budget() -> None:
     """5,000 verdicts from ready histograms in 50 ms; the bound here is four times that, for a busy machine."""
@@ -292,6 +258,5 @@ def test_five_thousand_columns_are_judged_in_the_budget() -> None:
         stability.p_exceeds(0.02)
         stability.interval(0.95)
         wasserstein(edges, reference, sums[0], current, sums[1])
-        rank_wasserstein(reference, current)
         best = min(best, time.perf_counter() - start)
     assert best < 0.2

@@ -32,8 +32,8 @@ def _series(kind: str, windows: int) -> np.ndarray:
     return 0.01 * np.exp(SPREAD * logs)
 
 
-def _alarms(series: np.ndarray, *, robust: bool, factor: float = 1.0) -> float:
-    limit = prediction_limit(series[:, :-1], 0.01, floor=1e-6, robust=robust).limit
+def _alarms(series: np.ndarray, factor: float = 1.0) -> float:
+    limit = prediction_limit(series[:, :-1], 0.01, floor=1e-6).limit
     return float((series[:, -1] * factor > limit).mean())
 
 
@@ -41,39 +41,20 @@ def _alarms(series: np.ndarray, *, robust: bool, factor: float = 1.0) -> float:
 @pytest.mark.parametrize("windows", [8, 14, 28, 200])
 def test_on_lognormal_history_the_rate_is_alpha(windows: int) -> None:
     """1 % within 0.75-1.25 % (three standard errors are 0.2 points), at every length."""
-    assert 0.0075 <= _alarms(_series("lognormal", windows), robust=False) <= 0.0125
+    assert 0.0075 <= _alarms(_series("lognormal", windows)) <= 0.0125
 
 
 @pytest.mark.statistics
-@pytest.mark.parametrize(
-    ("kind", "robust", "at_most"),
-    [
-        ("lognormal", True, 0.0125),
-        ("autoregressive", False, 0.015),
-        ("autoregressive", True, 0.015),
-        ("student-4", False, 0.021),
-        ("student-4", True, 0.029),
-    ],
-)
-def test_elsewhere_the_rate_is_what_the_room_says(kind: str, robust: bool, at_most: float) -> None:
-    """28 windows at 1 %: near 1 % for AR(0.5), up to 2 % (robust: 3 %) when logs have four degrees of freedom."""
-    assert 0.005 <= _alarms(_series(kind, 28), robust=robust) <= at_most
+@pytest.mark.parametrize(("kind", "at_most"), [("autoregressive", 0.015), ("student-4", 0.021)])
+def test_elsewhere_the_rate_is_what_the_room_says(kind: str, at_most: float) -> None:
+    """28 windows at 1 %: near 1 % for AR(0.5), up to 2 % when logs have four degrees of freedom."""
+    assert 0.005 <= _alarms(_series(kind, 28)) <= at_most
 
 
 @pytest.mark.statistics
-@pytest.mark.parametrize("robust", [False, True])
-def test_a_change_of_four_spreads_is_found(robust: bool) -> None:
+def test_a_change_of_four_spreads_is_found() -> None:
     """28 windows at 1 %: over 80 % of the time."""
-    assert _alarms(_series("lognormal", 28), robust=robust, factor=DRIFT) > 0.8
-
-
-@pytest.mark.statistics
-def test_an_undetected_incident_blinds_the_mean_but_not_the_median() -> None:
-    """Two of 28 windows twenty times too large: the robust limit still finds over 70 %, the plain one under 30 %."""
-    series = _series("lognormal", 28)
-    series[:, 3:5] *= 20
-    assert _alarms(series, robust=True, factor=DRIFT) > 0.7
-    assert _alarms(series, robust=False, factor=DRIFT) < 0.3
+    assert _alarms(_series("lognormal", 28), factor=DRIFT) > 0.8
 
 
 def test_limit_agrees_with_the_textbook() -> None:
@@ -84,51 +65,32 @@ def test_limit_agrees_with_the_textbook() -> None:
     assert prediction_limit(history, 0.01, floor=0.1).limit == pytest.approx(witness)
 
 
-@pytest.mark.parametrize("robust", [False, True])
-def test_robust_scale_agrees_with_scipy(robust: bool) -> None:
-    """Median and scaled median absolute deviation, odd and even lengths, missing windows left out."""
-    for windows in (9, 10):
-        history = np.random.default_rng(windows).lognormal(0, 1, windows)
-        with_gap = np.insert(history, 4, np.nan)
-        limit = prediction_limit(with_gap, 0.01, floor=0.1, robust=robust)
-        logs = np.log(history + 0.1)
-        centre = np.median(logs) if robust else logs.mean()
-        spread = stats.median_abs_deviation(logs, scale="normal") if robust else logs.std(ddof=1)
-        assert limit.centre == pytest.approx(centre)
-        assert limit.spread == pytest.approx(spread, rel=1e-6)
+def test_missing_windows_are_left_out() -> None:
+    """Centre and spread are those of the windows that are there."""
+    history = np.random.default_rng(9).lognormal(0, 1, 9)
+    limit = prediction_limit(np.insert(history, 4, np.nan), 0.01, floor=0.1)
+    logs = np.log(history + 0.1)
+    assert limit.centre == pytest.approx(logs.mean())
+    assert limit.spread == pytest.approx(logs.std(ddof=1))
+    assert limit.windows == 9
 
 
 @given(
     hnp.arrays(np.float64, st.integers(8, 30), elements=st.floats(0, 10)),
     st.floats(0, 20),
     st.sampled_from([0.001, 0.01, 0.05]),
-    st.booleans(),
 )
-def test_limit_and_surprise_are_two_readings_of_one_scale(
-    history: np.ndarray, value: float, alpha: float, robust: bool
-) -> None:
+def test_limit_and_surprise_are_two_readings_of_one_scale(history: np.ndarray, value: float, alpha: float) -> None:
     """A value above the limit at alpha has a p-value below alpha, and the other way round."""
-    limit = float(prediction_limit(history, alpha, floor=0.01, robust=robust).limit)
-    p = float(surprise(history, value, floor=0.01, robust=robust).p_value)
+    limit = float(prediction_limit(history, alpha, floor=0.01).limit)
+    p = float(surprise(history, value, floor=0.01))
     if not np.isclose(value, limit, rtol=1e-6):
         assert (value > limit) == (p < alpha)
 
 
-@pytest.mark.statistics
-def test_rank_is_exact_without_any_shape() -> None:
-    """Cauchy logs, 19 windows: the rank p-value is at most 0.05 in 5 % of healthy windows, and never below it."""
-    rng = np.random.default_rng(2)
-    values = np.exp(np.clip(rng.standard_cauchy((HISTORIES, 20)), -50, 50))
-    ranks = surprise(values[:, :-1], values[:, -1], floor=1e-30).p_rank
-    assert 0.045 <= (ranks <= 0.05).mean() <= 0.055
-    assert ranks.min() == pytest.approx(1 / 20)
-
-
 def test_ties_are_not_unusual() -> None:
-    """A value that equals all of its history has rank 1 and is not above its limit."""
-    odd = surprise(np.zeros(30), 0.0, floor=0.001)
-    assert float(odd.p_rank) == 1.0
-    assert float(odd.p_value) == pytest.approx(0.5)
+    """A value that equals all of its history is as likely to be exceeded as not."""
+    assert float(surprise(np.zeros(30), 0.0, floor=0.001)) == pytest.approx(0.5)
 
 
 def test_a_history_of_zeros_has_a_floor() -> None:
@@ -140,19 +102,15 @@ def test_a_history_of_zeros_has_a_floor() -> None:
 
 @pytest.mark.parametrize("windows", [0, 1, 2, WINDOWS_MIN - 1])
 def test_a_short_history_is_no_yardstick(windows: int) -> None:
-    """Unknown, whether windows are absent or masked, and the neighbour that has enough is judged."""
-    history = np.full((2, 20), 0.01)
-    present = np.arange(20) < np.array([[windows], [20]])
-    limit = prediction_limit(history, 0.01, floor=0.001, present=present)
-    odd = surprise(history, [0.01, 0.01], floor=0.001, present=present)
-    assert limit.known.tolist() == odd.known.tolist() == [False, True]
-    for numbers in (limit.limit, limit.centre, limit.spread, odd.p_value, odd.p_rank, odd.score):
+    """Unknown, whether windows are absent or missing, and the neighbour that has enough is judged."""
+    history = np.where(np.arange(20) < np.array([[windows], [20]]), 0.01, np.nan)
+    limit = prediction_limit(history, 0.01, floor=0.001)
+    assert limit.known.tolist() == [False, True]
+    for numbers in (limit.limit, limit.centre, limit.spread, surprise(history, [0.01, 0.01], floor=0.001)):
         assert np.isnan(numbers).tolist() == [True, False]
-    assert not prediction_limit(history[0, :windows], 0.01, floor=0.001, robust=True).known
+    assert not prediction_limit(history[0, :windows], 0.01, floor=0.001).known
 
 
 def test_an_unknown_value_stays_unknown() -> None:
     """It is not the smallest, nor the largest."""
-    odd = surprise(np.full(20, 0.01), np.nan, floor=0.001)
-    assert not odd.known
-    assert np.isnan(odd.p_rank)
+    assert np.isnan(surprise(np.full(20, 0.01), np.nan, floor=0.001))

@@ -15,6 +15,7 @@ from killick.clock import DAY, from_datetime, parse_instant
 from killick.errors import DataError
 from killick.spec.document import Features, Label, Schema, Spec
 from killick.telemetry.door import admit, arrange, binary_labels, instants
+from killick.telemetry.history import History
 
 ROWS = {
     "flight": ["a", "b", "c"],
@@ -245,6 +246,16 @@ def test_a_label_is_known_when_the_spec_says() -> None:
     told = replace(SPEC, schema=replace(SCHEMA, label=Label("late", known_at="landed")))
     landed = TABLE.with_columns(landed=pl.lit("2014-01-01T00:00Z"))
     assert arrange(landed, told, name="t")["known_at"].unique().to_list() == [parse_instant("2014-01-01")]
+
+
+def test_a_label_that_does_not_say_when_it_was_known_is_known_after_the_delay() -> None:
+    """A gap in the column is no reason to lose the label."""
+    told = replace(SPEC, schema=replace(SCHEMA, label=Label("late", known_at="landed", delay=DAY)))
+    landed = TABLE.with_columns(landed=pl.Series(["2014-01-01T00:00Z", None, None]))
+    arranged = arrange(landed, told, name="t")
+    assert arranged["known_at"][0] == parse_instant("2014-01-01")
+    assert (arranged["known_at"] - arranged["event_time"]).to_list()[1:] == [DAY, DAY]
+    assert History.of(arranged).outcomes.height == TABLE["late"].count() == 2
 
 
 def test_a_batch_without_any_score_or_label_yet_comes_in() -> None:

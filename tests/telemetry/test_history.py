@@ -102,3 +102,15 @@ def test_a_line_that_is_no_change_is_named(line: str, said: str) -> None:
     assert str(refusal.value).startswith("line 2, changes.jsonl: ")
     assert "line 3, changes.jsonl: " in str(refusal.value)
     assert len(refusal.value.mistakes) == 2
+
+
+def test_a_history_lasts_until_the_last_thing_is_known() -> None:
+    """Labels come after the last prediction, and so may a change; both are still to be lived through."""
+    table = pl.DataFrame(
+        [("a", 1, 4, 1, 0.0), ("b", 3, 9, 1, 0.0), ("c", 2, None, None, 0.0)], schema=SCHEMA, orient="row"
+    )
+    history = History.of(table)
+    assert history.window == Window(1, 10)
+    assert history.outcomes_in(history.window).height == 2
+    later = History.of(table, [Change(at=20, kind="release", name="m"), Change(at=0, kind="release", name="m")])
+    assert later.window == Window(1, 21)

@@ -123,3 +123,26 @@ def test_a_band_of_text_is_missing_where_it_is_no_number() -> None:
     table = pl.DataFrame({"distance": ["100", "far", None]})
     grouping = group_by(table, (HAUL,))
     assert [grouping.segments[code][0][1] for code in grouping.codes] == ["<500", MISSING, MISSING]
+
+
+@given(st.lists(rows, max_size=40), st.lists(rows, max_size=40), st.integers(0, 40))
+def test_with_known_segments_a_row_is_in_the_same_one_in_every_batch(
+    known: list[dict[str, object]], held: list[dict[str, object]], cut: int
+) -> None:
+    """Whatever comes with it: those of the reference, or the rest."""
+    by = (ORIGIN, HAUL)
+    reference = [EVERYTHING, *group_by(table_of(known), by).segments, (("haul", "<500"),)]
+    rest = (("origin", REST), ("haul", REST))
+    own = group_by(table_of(held), by)
+    expected = [segment if segment in reference else rest for segment in map(own.segments.__getitem__, own.codes)]
+    parts = [group_by(table_of(part), by, reference) for part in (held, held[:cut], held[cut:])]
+    whole, first, second = ([part.segments[code] for code in part.codes] for part in parts)
+    assert whole == first + second == expected
+    assert all(len(set(part.segments)) == len(part.segments) for part in parts)
+
+
+def test_the_bound_is_that_of_the_reference() -> None:
+    """A value that was rare then is of the rest, though alone in its batch; and so is one that is called like it."""
+    reference = group_by(pl.DataFrame({"origin": [f"v{at:03}" for at in range(250)]}), (ORIGIN,)).segments
+    grouping = group_by(pl.DataFrame({"origin": ["v249", "v000", REST, "new"]}), (ORIGIN,), reference)
+    assert [grouping.segments[code][0][1] for code in grouping.codes] == [REST, "v000", REST, REST]

@@ -41,7 +41,8 @@ INCIDENT = Table(
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an incident. `kind` is what playbooks name; `segment` is where it is, `()` being everywhere.
 
-    `onset` bounds when it began, as far as the data tell; `causes` are the diagnosis, the likeliest first.
+    `onset` bounds when it began, as far as the data tell; `began` is its start, or that of the first window that
+    testified. `causes` are the diagnosis, the likeliest first.
     """
 
     kind: str
@@ -52,6 +53,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     subject: str = ""
     onset: Window | None = None
+    began: Instant | None = None
     last_seen: Instant = 0
     resolved_at: Instant | None = None
     causes: tuple[dict[str, Any], ...] = ()
@@ -60,7 +62,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def spoiled(self) -> Window:
         """The event time that the incident spoiled: from its beginning to its end, or for ever while it lasts."""
-        began = self.onset.start if self.onset else self.opened_at
+        opened = self.opened_at if self.began is None else self.began
+        began = self.onset.start if self.onset else opened
         return Window(began, self.resolved_at if self.resolved_at is not None else FOREVER)
 
     def covers(self, window: Window) -> bool:

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from killick.checks.evidence import Movement
     from killick.checks.reference import BySegment, HealthyWindow, Reference, SegmentKey
     from killick.checks.usual import Comparable, Windows
-    from killick.checks.verdict import Direction
     from killick.clock import Window
     from killick.profiles.cells import Floats, Ints
     from killick.profiles.profile import Profile
@@ -158,7 +157,7 @@ def _drift(column: Comparable, reference: Reference, current: BySegment, windows
     p_values = by_rows
     if history.shape[1]:
         # Where the history is too short its p-value is NaN, and the rows alone speak.
-        unusual = surprise(history, psi.debiased, floor=MATERIAL).p_value
+        unusual = surprise(history, psi.debiased, floor=MATERIAL)
         p_values = np.where(np.isnan(by_rows), np.nan, np.fmax(by_rows, unusual))
     moved = movement(column, (before, sums_before), (now, sums_now))
     return _Drift(column, segments, before, now, psi, moved, history, by_rows, p_values, why_not)
@@ -209,7 +208,7 @@ def _drift_verdicts(drift: _Drift, shared: Shared, windows: Windows, how: Compar
                 interval=(float(lows[at]), float(highs[at])),
                 threshold=limit,
                 effect=_known(drift.moved.distance[at]),
-                direction=_direction(drift.moved, at) if found else None,
+                direction=drift.moved.way(at) if found else None,
                 p_value=float(drift.p_values[at]),
                 p_adjusted=float(shared.adjusted[at]),
             )
@@ -221,16 +220,9 @@ def _known(number: float) -> float | None:
     return float(number) if np.isfinite(number) else None
 
 
-def _direction(moved: Movement, at: int) -> Direction | None:
-    before, now = moved.mean_before[at], moved.mean_now[at]
-    if not (np.isfinite(before) and np.isfinite(now)) or before == now:
-        return None
-    return "up" if now > before else "down"
-
-
 def _in_words(drift: _Drift, at: int) -> str:
     """Say what moved, which way and how far."""
-    moved, way = drift.moved, _direction(drift.moved, at)
+    moved, way = drift.moved, drift.moved.way(at)
     most = movers(drift.column, drift.before[at], drift.now[at])
     far = moved.distance[at]
     if isinstance(drift.column, CategoricalScale):

@@ -20,6 +20,7 @@ from killick.stats.distances import PopulationStability, psi, total_variation, w
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from killick.checks.verdict import Direction
     from killick.profiles.cells import Floats, Ints
     from killick.profiles.profile import Profile
     from killick.profiles.scale import ColumnScale
@@ -65,9 +66,25 @@ def means(scale: ColumnScale, profiles: Sequence[Profile]) -> Floats:
     if not sums.shape[1]:
         return np.full(len(profiles), np.nan)
     bins = min(scale.bins, sums.shape[1])
-    rows = counts[:, :bins].sum(axis=1)
-    found: Floats = np.divide(sums[:, :bins].sum(axis=1), rows, out=np.full(len(rows), np.nan), where=rows > 0)
+    return means_of(counts[:, :bins], sums[:, :bins])
+
+
+def means_of(counts: Ints, sums: Floats) -> Floats:
+    """Return the mean of each row of counts and sums by bin, NaN where nothing was counted; shape `[rows]`."""
+    rows = counts.sum(axis=1)
+    found: Floats = np.divide(sums.sum(axis=1), rows, out=np.full(len(rows), np.nan), where=rows > 0)
     return found
+
+
+def way(before: float, now: float) -> Direction | None:
+    """Return which way a mean went; None where there is none, or it stayed.
+
+    >>> way(1.0, 2.0), way(2.0, 1.0), way(1.0, 1.0), way(float("nan"), 1.0)
+    ('up', 'down', None, None)
+    """
+    if not (np.isfinite(before) and np.isfinite(now)) or before == now:
+        return None
+    return "up" if now > before else "down"
 
 
 def movers(scale: ColumnScale, reference: Ints, current: Ints, most: int = 3) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from killick.checks.distances import ROWS_MIN, means, moved, movement_metric, movers, stability
+from killick.checks.distances import ROWS_MIN, means, moved, movement_metric, movers, stability, way
 from killick.checks.reference import EVERYTHING, SegmentKey
 from killick.checks.verdict import Verdict
 
@@ -133,6 +133,8 @@ def _verdict(
 
 def _reason(column: ColumnScale, profile: Profile, witness: Witness) -> str:
     against, name = _AGAINST[witness.kind], NAMES[witness.metric]
+    if not profile.rows:
+        return "no rows"
     if witness.value is None:
         sides = [profile, witness.reference] if witness.reference else []
         if sides and min(side.rows for side in sides) >= ROWS_MIN:
@@ -152,7 +154,4 @@ def _reason(column: ColumnScale, profile: Profile, witness: Witness) -> str:
 
 def direction(column: ColumnScale, reference: Profile, current: Profile) -> Direction | None:
     """Return which way the mean went; None for a category, or where there is no mean."""
-    before, now = means(column, [reference, current])
-    if not np.isfinite(before) or not np.isfinite(now) or before == now:
-        return None
-    return "up" if now > before else "down"
+    return way(*means(column, [reference, current]))

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from killick.checks.distances import means_of, way
 from killick.profiles.categorical import CategoricalScale
 from killick.profiles.numeric import OUTER, NumericScale
 from killick.stats.distances import psi, total_variation, wasserstein
 from killick.stats.noncentral import noncentral_chi2_sf
 
 if TYPE_CHECKING:
+    from killick.checks.verdict import Direction
     from killick.profiles.cells import Floats, Ints
     from killick.stats.distances import PopulationStability
 
@@ -39,6 +41,10 @@ class Movement:
     distance: Floats
     mean_before: Floats
     mean_now: Floats
+
+    def way(self, at: int) -> Direction | None:
+        """Return which way the mean of a pair went; None where there is none, or it stayed."""
+        return way(self.mean_before[at], self.mean_now[at])
 
 
 def merge_neighbours(reference: Ints, current: Ints) -> tuple[Ints, Ints]:
@@ -141,7 +147,7 @@ def movement(scale: NumericScale | CategoricalScale, before: tuple[Ints, Floats]
     n0, n1 = n0[:, : scale.bins], n1[:, : scale.bins]
     s0, s1 = _bounded(scale, n0, s0[:, : scale.bins]), _bounded(scale, n1, s1[:, : scale.bins])
     distance = wasserstein(np.asarray(scale.edges), n0, s0, n1, s1) / scale.spread
-    return Movement(distance, _means(s0, n0), _means(s1, n1))
+    return Movement(distance, means_of(n0, s0), means_of(n1, s1))
 
 
 def _bounded(scale: NumericScale, counts: Ints, sums: Floats) -> Floats:
@@ -152,9 +158,3 @@ def _bounded(scale: NumericScale, counts: Ints, sums: Floats) -> Floats:
     bounded[:, 0] = np.clip(bounded[:, 0], counts[:, 0] * (first - reach), counts[:, 0] * first)
     bounded[:, -1] = np.clip(bounded[:, -1], counts[:, -1] * last, counts[:, -1] * (last + reach))
     return bounded
-
-
-def _means(sums: Floats, counts: Ints) -> Floats:
-    rows = counts.sum(axis=1)
-    means: Floats = np.divide(sums.sum(axis=1), rows, out=np.full(len(rows), np.nan), where=rows > 0)
-    return means

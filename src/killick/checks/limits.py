@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from killick.checks.distances import moved, stability
+from killick.checks.distances import ROWS_MIN, moved, stability
 from killick.checks.reference import EVERYTHING, SegmentKey, others, trailing
 from killick.checks.verdict import ReferenceKind
 
@@ -62,6 +62,7 @@ class Limits:
 def share_of_budget(budget: FalseAlarms, window: Duration, columns: int, segments: int) -> float:
     """Return the false-alarm probability that one column of one segment may spend in one window.
 
+    >>> from killick.clock import DAY
     >>> from killick.spec.document import FalseAlarms
     >>> round(1 / share_of_budget(FalseAlarms(budget=1, per=30 * DAY), DAY, columns=13, segments=3))
     1170
@@ -108,8 +109,10 @@ def learn_limits(reference: Reference, columns: Sequence[ColumnScale], alpha: fl
 
 
 def _pairs_trailing(reference: Reference, segment: SegmentKey) -> list[tuple[Profile, Profile]]:
-    before = ((trailing(reference, reference.windows, h.window.start, segment), h) for h in reference.windows)
-    return [(sum_, healthy.profiles[segment]) for sum_, healthy in before if sum_ and segment in healthy.profiles]
+    """Pairs that live windows would be judged by: the noise of few rows is not how far healthy windows stray."""
+    windows = [h for h in reference.windows if segment in h.profiles and h.profiles[segment].rows >= ROWS_MIN]
+    before = ((trailing(reference, reference.windows, h.window.start, segment), h.profiles[segment]) for h in windows)
+    return [(sum_, now) for sum_, now in before if sum_ and sum_.rows >= ROWS_MIN]
 
 
 def _pairs_others(reference: Reference, segment: SegmentKey) -> list[tuple[Profile, Profile]]:

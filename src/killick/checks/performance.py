@@ -86,7 +86,7 @@ def judge_performance(
     for metric in METRICS:
         found = measure(profile, metric)
         objective = next((objective for objective in objectives if objective.sli == metric), None)
-        status, reason = _word(found, objective)
+        status, reason = _word(profile.rows, found, objective)
         verdicts.append(
             Verdict(
                 check=CHECK,
@@ -118,7 +118,9 @@ def surely_missed(found: Measure, objective: Objective) -> bool:
     return not objective.holds(high if found.metric in HIGHER_IS_BETTER else low)
 
 
-def _word(found: Measure, objective: Objective | None) -> tuple[Status, str]:
+def _word(rows: int, found: Measure, objective: Objective | None) -> tuple[Status, str]:
+    if not rows and not found.labels:
+        return "inconclusive", "no rows"
     if found.value is None or found.labels < LABELS_MIN:
         return "inconclusive", f"{found.labels} labels are known; {LABELS_MIN} of both classes are needed"
     said = f"{found.metric} is {found.value:.3f} over {found.labels} labels"

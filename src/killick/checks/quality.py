@@ -16,6 +16,7 @@ from killick.checks.distances import ROWS_MIN
 from killick.checks.verdict import Verdict
 from killick.profiles.categorical import CategoricalScale
 from killick.profiles.numeric import NumericScale, outside
+from killick.profiles.outcomes import SCORE_BINS, ScoreScale
 from killick.stats.history import prediction_limit
 from killick.stats.intervals import proportion_interval, proportion_lower
 
@@ -49,7 +50,9 @@ class _Share:
 
 
 def _missing(column: ColumnScale, profile: Profile) -> int:
-    return int(profile.counts_of(column.column)[column.bins :].sum())
+    # A score outside [0, 1] has a cell of its own, and is as unusable as one that is missing.
+    usable = SCORE_BINS if isinstance(column, ScoreScale) else column.bins
+    return int(profile.counts_of(column.column)[usable:].sum())
 
 
 def _unseen(column: ColumnScale, profile: Profile) -> int:
@@ -174,6 +177,10 @@ def _judge(share: _Share, column: ColumnScale, asked: _Question, history: Floats
 
 
 def _usual(history: Floats, alpha: float) -> float:
-    """The share that healthy windows stay below; 0 when there is no history to say more."""
+    """The share that healthy windows stay below; 0 when there is no history to say more.
+
+    At most halfway from the highest of them to all rows: a column that is gone altogether is never usual, unless the
+    history knows that too.
+    """
     limit = prediction_limit(history, alpha, floor=SHARE_MIN)
-    return min(float(limit.limit), 1.0) if bool(limit.known) else 0.0
+    return min(float(limit.limit), (1 + float(history.max())) / 2) if bool(limit.known) else 0.0

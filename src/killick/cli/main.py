@@ -225,6 +225,22 @@ def acknowledge(
 
 
 @app.command(group=_MODELS)
+def clear(key: str, *, by: str, because: str, spec: Path = Path("killick.yaml"), store: Path | None = None) -> int:
+    """End an incident: what it was about is the new normal, and what comes from now on is healthy.
+
+    Args:
+        key: Its id, or the beginning of it.
+        by: Who says so; it goes into the ledger.
+        because: Why.
+        spec: The model's spec.
+        store: Where Killick keeps what it knows; without it, the folder store beside the spec.
+    """
+    from killick.cli.operating import give
+
+    return give("clear", key, spec, store, actor=by, reason=because)
+
+
+@app.command(group=_MODELS)
 def models(*, store: Path = Path("store"), json: _Json = False) -> int:
     """List the models and their versions, and which of them was live since when.
 

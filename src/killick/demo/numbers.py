@@ -44,7 +44,9 @@ def quality(world: World, spec: Spec, version: str, window: Window, segment: Seg
     if reference is None or known is None or rows.is_empty():
         return None
     scored = rows.with_columns(
-        pl.Series(SCORE, score(world, known, rows)), pl.lit(version).alias(VERSION), pl.lit("shadow").alias(ROLE)
+        pl.Series(SCORE, score(world, known, rows, spec.features)),
+        pl.lit(version).alias(VERSION),
+        pl.lit("shadow").alias(ROLE),
     )
     held = profile_labels(reference.scale, scored, spec)
     whole = Profile.merge(reference.scale, (profile for key, profile in held.items() if not key.segment))

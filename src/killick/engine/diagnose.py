@@ -10,7 +10,7 @@ import numpy as np
 from killick.checks.distances import moved
 from killick.checks.reference import EVERYTHING, others
 from killick.clock import DAY, Window
-from killick.diagnosis.causes import as_evidence, name_causes, preceding_changes, rank_columns
+from killick.diagnosis.causes import Cause, as_evidence, name_causes, preceding_changes, rank_columns
 from killick.engine.evaluate import answered, by_segment
 from killick.engine.ingest import old_before
 from killick.profiles.profile import Profile
@@ -41,6 +41,11 @@ def diagnose(
     now: Instant,
 ) -> tuple[Window | None, tuple[dict[str, Any], ...]]:
     """Return since when a segment's columns have moved, and the ranked causes."""
+    if segment == EVERYTHING:
+        # Nothing is left to compare with, so nothing more is claimed than what was seen.
+        seen = tuple(v.reason for v in verdicts if v.status == "fail" and not v.segment and v.column in columns)
+        what = f"the data of {describe(segment)}: {', '.join(columns)}"
+        return None, as_evidence([Cause(kind="data", what=what, strength=0.0, evidence_for=seen)])
     onset = find_onset(t, spec, calibration, segment, columns, now)
     changes = [msgspec.json.decode(d.body, type=Change) for d in t.documents("change", spec.model)]
     near = preceding_changes(changes, onset) if onset else []
@@ -56,8 +61,6 @@ def find_onset(
     The fine windows of the last days are compared with those of the other segments; how they differ when healthy is
     learned from the older half of them, before the evaluated window.
     """
-    if segment == EVERYTHING:
-        return None
     span = Window(old_before(now), now)
     held = answered(t, spec, calibration, span)
     windows = sorted({key.window for key in held})

@@ -14,19 +14,24 @@ from killick.checks.distances import ROWS_MIN
 from killick.checks.drift import judge_window
 from killick.checks.limits import Limits, learn_limits, share_of_budget
 from killick.checks.performance import judge_performance
-from killick.checks.quality import Histories, judge_quality, share_histories
+from killick.checks.quality import UNSEEN, Histories, judge_quality, share_histories
 from killick.checks.reference import EVERYTHING, LOOK_BACK, TRAILING, HealthyWindow, Reference, others, trailing
+from killick.checks.verdict import Verdict
 from killick.clock import DAY, Window
 from killick.engine.record import Book
 from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
+from killick.telemetry.segments import describe
+
+# Enough to recognise a new feed by; a list of two hundred is read by nobody.
+STRANGERS_NAMED = 5
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from killick.alerting.incidents import Incident
     from killick.checks.reference import BySegment, SegmentKey
-    from killick.checks.verdict import ReferenceKind, Verdict
+    from killick.checks.verdict import ReferenceKind
     from killick.clock import Instant
     from killick.engine.world import World
     from killick.ports.control import ProfileKey, Transaction
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A reference, and all that was learned from its windows once: limits, usual shares, and the features to judge."""
+    """A reference, and all that was learned from its windows once: limits, usual shares, and the columns to judge."""
 
     reference: Reference
     columns: tuple[ColumnScale, ...]
@@ -46,10 +51,11 @@ class Calibration:
 
 
 def calibrate(reference: Reference, spec: Spec) -> Calibration:
-    """Learn how far the reference's healthy windows stray, in every feature."""
-    columns = reference.scale.features
+    """Learn how far the reference's healthy windows stray, in every feature and in the score."""
+    columns = reference.scale.columns
     segments = len(reference.segments) - 1
-    alpha = share_of_budget(spec.false_alarms, spec.evaluate_every, len(columns), segments)
+    # The budget is one of alarms, and drift of the score raises none: it takes no share from the features.
+    alpha = share_of_budget(spec.false_alarms, spec.evaluate_every, len(reference.scale.features), segments)
     shares = share_histories(columns, [healthy.profiles for healthy in reference.windows])
     return Calibration(reference, columns, learn_limits(reference, columns, alpha), shares, alpha)
 
@@ -111,9 +117,11 @@ def healthy_windows(
 
 
 def spoiled(segment: SegmentKey, window: Window, incidents: Sequence[Incident]) -> bool:
-    """Whether a data fault of this segment covers the window; one of any segment spoils the whole."""
+    """Whether a data fault covers the window, of this segment or of everything; one of any segment spoils the whole."""
     return any(
-        incident.kind == "data_fault" and incident.covers(window) and segment in (incident.segment, EVERYTHING)
+        incident.kind == "data_fault"
+        and incident.covers(window)
+        and (segment in (incident.segment, EVERYTHING) or incident.segment == EVERYTHING)
         for incident in incidents
     )
 
@@ -135,9 +143,13 @@ def _judge_window(
 ) -> list[Verdict]:
     reference, scale = calibration.reference, calibration.reference.scale
     held = within(past, window)
-    current = {segment: profile for segment, profile in by_segment(held).items() if segment in reference.profiles}
+    came = by_segment(held)
+    # A segment from which nothing came is judged too: that it is gone must be told, not passed over.
+    current = {segment: came.get(segment, Profile.empty(scale)) for segment in reference.segments}
     healthy = healthy_windows(calibration, past, window.start, incidents)
-    unfit = frozenset(segment for segment in current if spoiled(segment, window, incidents))
+    # What is wrong everywhere is wrong on both sides of a comparison.
+    local = [incident for incident in incidents if incident.segment != EVERYTHING]
+    unfit = frozenset(segment for segment in current if spoiled(segment, window, local))
     before = {segment: trailing(reference, healthy, window.start, segment) for segment in current}
     beside = {segment: others(current, scale, segment, unfit) for segment in current if segment != EVERYTHING}
     sides: dict[ReferenceKind, BySegment] = {
@@ -153,7 +165,27 @@ def _judge_window(
     for version in sorted({key.version for key in held}):
         mine = Profile.merge(scale, (p for key, p in held.items() if key.version == version and not key.segment))
         verdicts += judge_performance(mine, version=version, window=window)
-    return verdicts
+    return verdicts + name_strangers(came, reference, window)
+
+
+def name_strangers(came: BySegment, reference: Reference, window: Window) -> list[Verdict]:
+    """Say which segments came that the reference does not know: nothing can be judged there. At most one verdict."""
+    strangers = sorted(set(came) - set(reference.segments), key=lambda segment: (-came[segment].rows, segment))
+    if not strangers:
+        return []
+    named = "; ".join(describe(segment) for segment in strangers[:STRANGERS_NAMED])
+    more = f"; and {len(strangers) - STRANGERS_NAMED} more" if len(strangers) > STRANGERS_NAMED else ""
+    return [
+        Verdict(
+            check=UNSEEN,
+            metric="unknown_segments",
+            window=window,
+            status="inconclusive",
+            reason=f"segments that the reference does not know, so that nothing is judged there: {named}{more}",
+            value=float(len(strangers)),
+            n_current=max(came[segment].rows for segment in strangers),
+        )
+    ]
 
 
 def _judge_objective(

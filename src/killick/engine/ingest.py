@@ -17,15 +17,16 @@ from killick.engine.measure import profile_batch, profile_labels
 from killick.identity import derive_id
 from killick.ports.control import Batch, ProfileKey
 from killick.profiles.codec import pack_profile, unpack_profile
+from killick.profiles.profile import Profile
 from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, LABEL, PREDICTION_ID, ROLE, SCORE, VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
+    from killick.checks.reference import SegmentKey
     from killick.clock import Duration, Instant
     from killick.engine.world import World
     from killick.ports.control import Transaction
-    from killick.profiles.profile import Profile
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
 
@@ -55,10 +56,12 @@ def ingest_predictions(  # noqa: PLR0913 - a delivery has a kind, a producer and
     producer: str,
     sequence: int,
     now: Instant,
+    segments: Collection[SegmentKey] | None = None,
 ) -> int:
     """Write and profile a batch of predictions that have score, version and role.
 
-    Shadows' predictions are another kind: they have the identities of those that were answered.
+    Shadows' predictions are another kind: they have the identities of those that were answered. `segments` are those
+    that the reference knows; a row of no other is in the rest, in this batch as in every other.
 
     Returns:
         how many rows were duplicates; the same batch again is none, for it is not looked at.
@@ -76,14 +79,22 @@ def ingest_predictions(  # noqa: PLR0913 - a delivery has a kind, a producer and
         fresh = predictions
         if kind == PREDICTIONS:
             fresh = predictions.filter(pl.Series(t.claim(spec.model, predictions[PREDICTION_ID].to_list(), batch_id)))
-        add_profiles(t, spec, scale, profile_batch(scale, fresh, spec, width_of(spec)), now)
+        add_profiles(t, spec, scale, profile_batch(scale, fresh, spec, width_of(spec), segments), now)
     return predictions.height - fresh.height
 
 
-def ingest_outcomes(
-    world: World, spec: Spec, scale: Scale, outcomes: pl.DataFrame, *, producer: str, sequence: int, now: Instant
+def ingest_outcomes(  # noqa: PLR0913 - as a batch of predictions
+    world: World,
+    spec: Spec,
+    scale: Scale,
+    outcomes: pl.DataFrame,
+    *,
+    producer: str,
+    sequence: int,
+    now: Instant,
+    segments: Collection[SegmentKey] | None = None,
 ) -> int:
-    """Write outcomes, join them to their predictions and those of shadows, and profile them.
+    """Write outcomes, join them to their predictions and those of shadows, and profile them by the same `segments`.
 
     Returns:
         how many outcomes met no prediction.
@@ -108,9 +119,9 @@ def ingest_outcomes(
         changed = found.filter(pl.col(LABEL).ne_missing(pl.col("counted")))
         corrected = changed.drop_nulls("counted").with_columns(pl.col("counted").alias(LABEL))
         width = width_of(spec)
-        profiles = profile_labels(scale, changed, spec, width)
-        for key, wrong in profile_labels(scale, corrected, spec, width).items():
-            profiles[key] = profiles[key] - wrong
+        profiles = profile_labels(scale, changed, spec, width, segments)
+        for key, wrong in profile_labels(scale, corrected, spec, width, segments).items():
+            profiles[key] = profiles.get(key, Profile.empty(scale)) - wrong
         add_profiles(t, spec, scale, profiles, now)
         t.set_labels(spec.model, dict(changed.select(PREDICTION_ID, LABEL).iter_rows()))
     return newest.height - len(known)

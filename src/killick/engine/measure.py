@@ -10,14 +10,14 @@ from killick.checks.reference import EVERYTHING, HealthyWindow, Reference
 from killick.clock import DAY, Window
 from killick.errors import DataError, Mistake
 from killick.ports.control import ProfileKey
-from killick.profiles.profile import Profile, profile_outcomes, profile_rows
+from killick.profiles.profile import Profile, profile_groupings, profile_outcomes
 from killick.profiles.scale import fit_scale
 from killick.telemetry.columns import EVENT_TIME, LABEL, ROLE, SCORE, VERSION, features
 from killick.telemetry.infer import column_kinds
-from killick.telemetry.segments import group_by
+from killick.telemetry.segments import Grouping, group_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
     from typing import TypeAlias
 
     import polars as pl
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from killick.checks.reference import BySegment, SegmentKey
     from killick.clock import Duration
     from killick.profiles.cells import Ints
+    from killick.profiles.profile import Groups
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
 
-    _Profiler: TypeAlias = Callable[[Ints, int], list[Profile]]
+    _Profiler: TypeAlias = Callable[[Sequence[Groups]], list[list[Profile]]]
 
 # A reference of three months has ninety windows of a day; nobody needs more history than two years of them.
 WINDOWS_MAX = 800
@@ -67,17 +68,29 @@ def learn_reference(arranged: pl.DataFrame, spec: Spec) -> Reference:
 
 def profile_table(scale: Scale, arranged: pl.DataFrame, spec: Spec) -> dict[SegmentKey, Profile]:
     """Profile a table by segment, features, scores and (where labels are there) outcomes."""
+    groupings = _groupings(arranged, spec)
+    profiles = _both(scale, arranged, [(grouping.codes, len(grouping.segments)) for grouping in groupings])
     found: dict[SegmentKey, Profile] = {}
-    for by in ((), *spec.segments):
-        grouping = group_by(arranged, by)
-        found |= dict(
-            zip(grouping.segments, _both(scale, arranged, grouping.codes, len(grouping.segments)), strict=True)
-        )
+    for grouping, made in zip(groupings, profiles, strict=True):
+        found |= dict(zip(grouping.segments, made, strict=True))
     return found
 
 
-def profile_windows(scale: Scale, arranged: pl.DataFrame, spec: Spec, width: Duration) -> tuple[HealthyWindow, ...]:
+def profile_windows(
+    scale: Scale,
+    arranged: pl.DataFrame,
+    spec: Spec,
+    width: Duration,
+    segments: Collection[SegmentKey] | None = None,
+) -> tuple[HealthyWindow, ...]:
     """Profile a table by window and segment, oldest first.
+
+    Args:
+        scale: what to measure with.
+        arranged: the rows, each with its time.
+        spec: which groupings are wanted.
+        width: how wide the windows are.
+        segments: those that are known; None: the table's own.
 
     Raises:
         DataError: the rows span more windows than anybody would look at.
@@ -88,10 +101,13 @@ def profile_windows(scale: Scale, arranged: pl.DataFrame, spec: Spec, width: Dur
         hint = f"give fewer than {WINDOWS_MAX} windows of reference, or a longer evaluate_every"
         raise DataError(Mistake("reference", f"spans {len(starts)} windows", hint=hint))
     profiles: list[dict[SegmentKey, Profile]] = [{} for _ in starts]
-    for by in ((), *spec.segments):
-        grouping = group_by(arranged, by)
-        number = len(grouping.segments)
-        made = _both(scale, arranged, window_codes * number + grouping.codes, len(starts) * number)
+    groupings = _groupings(arranged, spec, segments)
+    numbers = [len(grouping.segments) for grouping in groupings]
+    codes = [
+        (window_codes * number + grouping.codes, len(starts) * number)
+        for grouping, number in zip(groupings, numbers, strict=True)
+    ]
+    for grouping, number, made in zip(groupings, numbers, _both(scale, arranged, codes), strict=True):
         for at, profile in enumerate(made):
             if profile.rows:
                 profiles[at // number][grouping.segments[at % number]] = profile
@@ -101,24 +117,42 @@ def profile_windows(scale: Scale, arranged: pl.DataFrame, spec: Spec, width: Dur
     )
 
 
-def profile_batch(scale: Scale, arranged: pl.DataFrame, spec: Spec, width: Duration = DAY) -> dict[ProfileKey, Profile]:
+def profile_batch(
+    scale: Scale,
+    arranged: pl.DataFrame,
+    spec: Spec,
+    width: Duration = DAY,
+    segments: Collection[SegmentKey] | None = None,
+) -> dict[ProfileKey, Profile]:
     """Profile a batch of predictions by version, role, segment and window: features and scores.
 
     Args:
         scale: what to measure with.
         arranged: the predictions, each with its version and role.
-        spec: which segments are wanted.
+        spec: which groupings are wanted.
         width: how wide the windows are.
+        segments: those that are known, the reference's: profiles of two batches add up only by the same ones. None: the
+            batch's own, for one that is not added to any other.
     """
-    return _by_key(arranged, spec, width, lambda codes, number: profile_rows(scale, arranged, codes, number))
+    return _by_key(arranged, spec, width, segments, lambda groupings: profile_groupings(scale, arranged, groupings))
 
 
 def profile_labels(
-    scale: Scale, labelled: pl.DataFrame, spec: Spec, width: Duration = DAY
+    scale: Scale,
+    labelled: pl.DataFrame,
+    spec: Spec,
+    width: Duration = DAY,
+    segments: Collection[SegmentKey] | None = None,
 ) -> dict[ProfileKey, Profile]:
     """Profile what labels say of predictions, by version, role, segment and window: to be added to `profile_batch`."""
     scores, labels = _scores_and_labels(labelled)
-    return _by_key(labelled, spec, width, lambda codes, number: profile_outcomes(scale, scores, labels, codes, number))
+    return _by_key(
+        labelled,
+        spec,
+        width,
+        segments,
+        lambda groupings: [profile_outcomes(scale, scores, labels, *groups) for groups in groupings],
+    )
 
 
 def whole(profiles: BySegment, scale: Scale) -> Profile:
@@ -126,35 +160,51 @@ def whole(profiles: BySegment, scale: Scale) -> Profile:
     return profiles.get(EVERYTHING, Profile.empty(scale))
 
 
-def _by_key(arranged: pl.DataFrame, spec: Spec, width: Duration, profile: _Profiler) -> dict[ProfileKey, Profile]:
+def _groupings(arranged: pl.DataFrame, spec: Spec, segments: Collection[SegmentKey] | None = None) -> list[Grouping]:
+    return [group_by(arranged, by, segments) for by in ((), *spec.segments)]
+
+
+def _by_key(
+    arranged: pl.DataFrame,
+    spec: Spec,
+    width: Duration,
+    segments: Collection[SegmentKey] | None,
+    profile: _Profiler,
+) -> dict[ProfileKey, Profile]:
     if arranged.is_empty():
         return {}
     times = arranged[EVENT_TIME]
     owner = arranged.select(VERSION, ROLE, (times - times % width).alias("start"))
     owners = owner.unique(maintain_order=True).with_row_index("owner")
     owner_codes = owner.join(owners, on=[VERSION, ROLE, "start"], how="left", maintain_order="left")["owner"].to_numpy()
+    groupings = _groupings(arranged, spec, segments)
+    # Only the pairs that occur are profiled: versions x windows x segments may be many and mostly empty.
+    pairs = [
+        np.unique(owner_codes.astype(np.int64) * len(grouping.segments) + grouping.codes, return_inverse=True)
+        for grouping in groupings
+    ]
+    profiles = profile([(dense, len(occurring)) for occurring, dense in pairs])
     found: dict[ProfileKey, Profile] = {}
-    for by in ((), *spec.segments):
-        grouping = group_by(arranged, by)
-        number = len(grouping.segments)
-        codes: Ints = owner_codes.astype(np.int64) * number + grouping.codes
-        # Only the pairs that occur are profiled: versions x windows x segments may be many and mostly empty.
-        pairs, dense = np.unique(codes, return_inverse=True)
-        for pair, made in zip(pairs.tolist(), profile(dense, len(pairs)), strict=True):
-            version, role, start = owners.row(pair // number)[1:]
-            found[ProfileKey(version, role, grouping.segments[pair % number], Window(start, start + width))] = made
+    for grouping, (occurring, _), made in zip(groupings, pairs, profiles, strict=True):
+        for pair, one in zip(occurring.tolist(), made, strict=True):
+            owned, at = divmod(pair, len(grouping.segments))
+            version, role, start = owners.row(owned)[1:]
+            found[ProfileKey(version, role, grouping.segments[at], Window(start, start + width))] = one
     return found
 
 
-def _both(scale: Scale, arranged: pl.DataFrame, codes: Ints, number: int) -> list[Profile]:
+def _both(scale: Scale, arranged: pl.DataFrame, groupings: Sequence[Groups]) -> list[list[Profile]]:
     """Features and scores, and outcomes where labels are there."""
-    profiles = profile_rows(scale, arranged, codes, number)
+    profiles = profile_groupings(scale, arranged, groupings)
     if scale.outcome is None or not {SCORE, LABEL} <= set(arranged.columns):
         return profiles
     known = arranged[LABEL].is_not_null().to_numpy()
     scores, labels = _scores_and_labels(arranged.filter(known))
-    outcomes = profile_outcomes(scale, scores, labels, codes[known], number)
-    return [profile + outcome for profile, outcome in zip(profiles, outcomes, strict=True)]
+    outcomes = [profile_outcomes(scale, scores, labels, codes[known], number) for codes, number in groupings]
+    return [
+        [profile + outcome for profile, outcome in zip(*both, strict=True)]
+        for both in zip(profiles, outcomes, strict=True)
+    ]
 
 
 def _scores_and_labels(labelled: pl.DataFrame) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], Ints]:

@@ -148,7 +148,7 @@ def _scored(world: World, spec: Spec, table: pl.DataFrame, now: Instant) -> pl.D
     with world.control.transaction() as t:
         book = Book(t, spec.model, now)
         live = book.version(book.alias("live").version or "")
-    return table.with_columns(pl.Series(SCORE, score(world, live, table))) if live else table
+    return table.with_columns(pl.Series(SCORE, score(world, live, table, spec.features))) if live else table
 
 
 def _newest(table: pl.DataFrame) -> Instant | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from killick.engine.record import AUTOMATA, Book, Machine
+from killick.engine.respond import clear_incident, move_recovery
 from killick.engine.run import run_due
 from killick.errors import CallError, Mistake, did_you_mean
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from killick.spec.document import Spec
 
 PEOPLE_MAY: Mapping[str, tuple[str, ...]] = {
-    "incident": ("acknowledge", "review"),
+    "incident": ("acknowledge", "clear", "review"),
     "rollout": ("abort",),
     "recovery": ("approve", "abort"),
     "retraining": ("approve", "abort"),
@@ -47,9 +50,21 @@ def operate(world: World, spec: Spec, key: str, event: str, *, actor: str, reaso
             problem = f"cannot be given to a {machine.kind} that is {machine.state}"
             hint = did_you_mean(event, allowed) if allowed else "nothing is left to be done about it"
             raise CallError(Mistake("event", problem, value=event, hint=hint))
-        moved = book.move(machine, event, reason=reason)
+        moved = _move(book, machine, event, reason)
     run_due(world, spec, now)
     return moved
+
+
+def _move(book: Book, machine: Machine[Any], event: str, reason: str) -> Machine[Any]:
+    """Move a machine as evidence would have moved it: what follows for others follows here too."""
+    if machine.kind == "incident" and event == "clear":
+        return clear_incident(book, machine, book.now, reason)
+    if machine.kind == "recovery":
+        return move_recovery(book, machine, event, machine.body, reason=reason)
+    body = machine.body
+    if event == "abort" and body.ended_at is None:
+        body = msgspec.structs.replace(body, ended_at=book.now)
+    return book.move(machine, event, body, reason=reason)
 
 
 def _find(book: Book, key: str) -> Machine[Any]:

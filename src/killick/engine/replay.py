@@ -165,7 +165,7 @@ def answer(world: World, spec: Spec, predictions: pl.DataFrame) -> tuple[pl.Data
         raise CallError(Mistake(spec.model, "has no traffic plan in force", hint="open the model first"))
     with world.control.transaction() as t:
         versions = {version.name: version for version in Book(t, spec.model, 0).versions()}
-    return serve(world, plan, versions, predictions)
+    return serve(world, plan, versions, predictions, spec.features)
 
 
 def record_change(world: World, spec: Spec, change: Change, now: Instant) -> None:

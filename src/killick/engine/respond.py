@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from killick.alerting.alerts import data_faults
+from killick.alerting.alerts import Feed, are_missing, data_faults
 from killick.alerting.incidents import Incident
 from killick.alerting.objectives import FAMILY, kept_again
 from killick.clock import Window
@@ -20,13 +20,14 @@ from killick.engine.ingest import labelled_between
 from killick.engine.record import Book, Machine
 from killick.engine.retrain import request_retraining
 from killick.identity import derive_id
-from killick.recovery.plan import CLEAN_WINDOWS, clean, decide, verify
+from killick.recovery.plan import CLEAN_WINDOWS, Step, clean, decide, verify
 from killick.recovery.states import RECOVERY, Recovery
 from killick.rollout.plan import can_be_routed
 from killick.telemetry.segments import describe, where
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from typing import Any
 
     from killick.checks.verdict import Verdict
     from killick.clock import Instant
@@ -55,15 +56,24 @@ def respond(world: World, spec: Spec, calibration: Calibration, window: Window, 
         if book.once("respond"):
             open_data_faults(book, spec, calibration, recent)
             open_missed_objectives(book, spec, promises)
-            clear_data_faults(book, recent)
+            clear_data_faults(book, feed_of(spec, calibration), recent)
             run_playbooks(book, spec)
     advance_recoveries(world, spec, now)
+
+
+def feed_of(spec: Spec, calibration: Calibration) -> Feed:
+    """Return which verdicts are about the data that comes in."""
+    score = calibration.reference.scale.score
+    declared = frozenset(name for name, known in spec.features.override.items() if known.range)
+    return Feed(score.column if score else None, declared)
 
 
 def open_data_faults(book: Book, spec: Spec, calibration: Calibration, recent: Sequence[Sequence[Verdict]]) -> None:
     """Open an incident for each segment whose data is faulty, diagnosed; one that is open already is seen again."""
     running = {m.body.segment: m for m in book.machines("incident", running=True) if m.body.kind == "data_fault"}
-    for segment, columns in data_faults(recent[0], recent[1]).items():
+    feed = feed_of(spec, calibration)
+    yesterday = feed.testified(recent[1])
+    for segment, columns in data_faults(recent[0], recent[1], feed).items():
         known = running.get(segment)
         if known and known.state in ("open", "acknowledged", "mitigating"):
             if known.body.last_seen < book.now:
@@ -71,7 +81,11 @@ def open_data_faults(book: Book, spec: Spec, calibration: Calibration, recent: S
             continue
         onset, causes = diagnose(book.transaction, spec, calibration, recent[0], segment, columns, book.now)
         named = ", ".join(columns)
-        title = f"{describe(segment)}: {named} no longer {'look' if len(columns) > 1 else 'looks'} like the feed"
+        said = f"no longer {'look' if len(columns) > 1 else 'looks'} like the feed"
+        if are_missing(columns, segment, recent[0]):
+            said = f"{'are' if len(columns) > 1 else 'is'} missing too often"
+        title = f"{describe(segment)}: {named} {said}"
+        windows = 2 if yesterday.get(segment, set()).intersection(columns) else 1
         incident = Incident(
             kind="data_fault",
             title=title,
@@ -80,6 +94,7 @@ def open_data_faults(book: Book, spec: Spec, calibration: Calibration, recent: S
             segment=segment,
             columns=columns,
             onset=onset,
+            began=onset.start if onset else book.now - windows * spec.evaluate_every,
             last_seen=book.now,
             causes=causes,
         )
@@ -102,6 +117,7 @@ def open_missed_objectives(book: Book, spec: Spec, promises: Sequence[Verdict]) 
                 title=title,
                 severity=objective.severity,
                 opened_at=book.now,
+                began=book.now - spec.evaluate_every,
                 subject=objective.name,
                 last_seen=book.now,
                 evidence={"value": verdict.value, "threshold": verdict.threshold, "labels": verdict.n_current},
@@ -109,31 +125,54 @@ def open_missed_objectives(book: Book, spec: Spec, promises: Sequence[Verdict]) 
             key = derive_id("incident", spec.model, "objective_missed", objective.name, book.now)
             book.begin("incident", key, incident, title)
         elif alive and known and kept_again(verdict, objective):
-            body = msgspec.structs.replace(known.body, resolved_at=book.now)
-            book.move(known, "clear", body, reason=verdict.reason)
-            # What is in force may be why it is kept again, and stays; what was only planned has lost its reason.
-            _end_recoveries(book, known.id, verdict.reason, ("planned", "recommended"))
+            clear_incident(book, known, book.now, verdict.reason)
 
 
-def clear_data_faults(book: Book, recent: Sequence[Sequence[Verdict]]) -> None:
+def clear_data_faults(book: Book, feed: Feed, recent: Sequence[Sequence[Verdict]]) -> None:
     """Clear the data faults whose columns were healthy in every recent window, and take their recoveries back."""
     for incident in book.machines("incident", running=True):
         body = incident.body
         if body.kind != "data_fault" or not incident.allows("clear") or body.opened_at >= book.now:
             continue
-        if all(clean(verdicts, body.columns, body.segment) for verdicts in recent):
-            ended = _first_start(recent)
-            said = f"{', '.join(body.columns)} were like the neighbours again in {CLEAN_WINDOWS} windows running"
-            book.move(incident, "clear", msgspec.structs.replace(body, resolved_at=ended), reason=said)
-            _end_recoveries(book, incident.id, said, RECOVERY.states)
+        if all(clean(verdicts, body.columns, body.segment, feed) for verdicts in recent):
+            like = "like the neighbours" if body.segment else "as usual"
+            said = f"{', '.join(body.columns)} were {like} again in {CLEAN_WINDOWS} windows running"
+            clear_incident(book, incident, _first_start(recent), said)
 
 
-def _end_recoveries(book: Book, incident: str, reason: str, states: Collection[str]) -> None:
-    """Tell an incident's recoveries that it has ended."""
+def clear_incident(book: Book, incident: Machine[Incident], ended: Instant, reason: str) -> Machine[Incident]:
+    """Clear an incident, and end what was begun because of it."""
+    body = msgspec.structs.replace(incident.body, resolved_at=ended)
+    cleared = book.move(incident, "clear", body, reason=reason)
+    # What is in force may be why an objective is kept again, and stays; what was only planned has lost its reason.
+    states: Collection[str] = RECOVERY.states if body.kind == "data_fault" else ("planned", "recommended")
     for recovery in book.machines("recovery", running=True):
-        if recovery.body.incident == incident and recovery.state in states and recovery.allows("mended"):
-            body = msgspec.structs.replace(recovery.body, ended_at=book.now)
-            book.move(recovery, "mended", body, reason=reason)
+        if recovery.body.incident == incident.id and recovery.state in states and recovery.allows("mended"):
+            move_recovery(book, recovery, "mended", recovery.body, reason=reason)
+    return cleared
+
+
+def move_recovery(
+    book: Book,
+    recovery: Machine[Recovery],
+    event: str,
+    body: Recovery,
+    *,
+    reason: str,
+    **evidence: Any,  # noqa: ANN401 - any JSON values
+) -> Machine[Recovery]:
+    """Move a recovery, by evidence or by a person; its incident follows."""
+    incident = book.machine("incident", body.incident)
+    to = RECOVERY.move(recovery.state, event).to
+    if to == "acting":
+        body = msgspec.structs.replace(body, acted_at=book.now)
+        if incident and incident.allows("mitigate"):
+            book.move(incident, "mitigate", reason=f"{body.action} to {body.version} for {describe(body.segment)}")
+    elif event == "ineffective" and incident and incident.allows("relapse"):
+        book.move(incident, "relapse", reason=reason)
+    if (to == "undoing" or to in RECOVERY.final) and body.ended_at is None:
+        body = msgspec.structs.replace(body, ended_at=book.now)
+    return book.move(recovery, event, body, reason=reason, **evidence)
 
 
 def run_playbooks(book: Book, spec: Spec) -> None:
@@ -164,11 +203,13 @@ def _look(world: World, spec: Spec, recovery: Machine[Recovery], now: Instant) -
     with world.control.transaction() as t:
         book = Book(t, spec.model, now)
         incident, live = book.machine("incident", body.incident), book.alias("live").version or ""
-    onset = incident.body.onset if incident else None
-    began = (onset.start if onset else body.planned_at - spec.evaluate_every) if planned else recovery.since
+    began = recovery.since if incident is None or not planned else incident.body.spoiled.start
     rows = where(labelled_between(world, spec.model, Window(began, now), now), body.segment, spec.segments)
     gain = compare_versions(world, spec, rows, better=body.version, than=live, now=now)
-    if planned:
+    if gain.problem:
+        # A version that cannot answer is no remedy, and no reason to stop watching.
+        step = Step(None, gain.words)
+    elif planned:
         faulty = incident.body.columns if incident else ()
         looks_at = columns_used(world, spec, body.version, rows, faulty, now)
         step = decide(body.mode, gain, routable=can_be_routed(body.segment), looks_at=looks_at)
@@ -204,14 +245,7 @@ def _take(book: Book, recovery: Machine[Recovery], event: str | None, reason: st
     if event is None:
         book.update(recovery, body)
         return
-    incident = book.machine("incident", body.incident)
-    if event == "act":
-        body = msgspec.structs.replace(body, acted_at=book.now)
-        if incident and incident.allows("mitigate"):
-            book.move(incident, "mitigate", reason=f"{body.action} to {body.version} for {describe(body.segment)}")
-    elif event == "ineffective" and incident and incident.allows("relapse"):
-        book.move(incident, "relapse", reason=reason)
-    book.move(recovery, event, body, reason=reason, **seen)
+    move_recovery(book, recovery, event, body, reason=reason, **seen)
 
 
 def _plan_recovery(book: Book, incident: Machine[Incident], action: str, mode: str) -> None:

@@ -21,7 +21,7 @@ from killick.ports.trainer import TrainRequest
 from killick.registry.versions import Version
 from killick.retraining.states import Retraining
 from killick.retraining.triggers import Situation, rows_for, why_not
-from killick.telemetry.columns import EVENT_TIME, LABEL, PARTS, PREDICTION_ID, features
+from killick.telemetry.columns import EVENT_TIME, LABEL, PREDICTION_ID, features
 from killick.telemetry.segments import where
 
 if TYPE_CHECKING:
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 
 # The job's seed: given to the operator's command so that it can be repeated to the bit.
 SEED = 0
+WOULD_RETRAIN = "would retrain"
 
 
 def request_retraining(
     book: Book, spec: Spec, reason: str, *, mode: str, incident: str | None = None
 ) -> Machine[Retraining] | None:
-    """Begin a retraining job, unless something speaks against it."""
+    """Begin a retraining job, unless something speaks against it; in mode observe only say what would be done."""
     if spec.retraining is None:
         return None
     jobs = book.machines("retraining")
@@ -54,6 +55,9 @@ def request_retraining(
     against = why_not(spec.retraining, situation)
     if against and book.actor == KILLICK:
         return None
+    if mode == "observe":
+        _would_retrain(book, spec.retraining, reason)
+        return None
     rows = rows_for(spec.retraining, book.now)
     key = derive_id("retraining", spec.model, book.now)
     body = Retraining(
@@ -65,10 +69,17 @@ def request_retraining(
         incident=incident,
     )
     job = book.begin("retraining", key, body, reason, challenger=body.challenger)
-    if job.state != "requested" or mode == "observe":
+    if job.state != "requested":
         return job
     event = "begin" if mode == "act" else "recommend"
     return book.move(job, event, reason=f"the playbook says {mode}")
+
+
+def _would_retrain(book: Book, policy: RetrainingPolicy, reason: str) -> None:
+    """Note what would be done, as often as it would be done: once in a cool-down."""
+    last = book.progress(WOULD_RETRAIN)
+    if (not last or book.now >= last + policy.cooldown) and book.once(WOULD_RETRAIN):
+        book.note(WOULD_RETRAIN, book.model, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +161,14 @@ def _train(attempt: Attempt, window: Window, name: str, event: str) -> None:
 
 
 def judge_challenger(world: World, spec: Spec, job: Machine[Retraining], key: str, now: Instant) -> None:
-    """The gate: is the challenger surely better than live on rows that neither was trained on?"""
+    """The gate: is the challenger surely better than live on rows that neither was trained on?
+
+    One that cannot score them is not, and is refused in those words.
+    """
     attempt, body = Attempt(world, spec, job, key, now), job.body
     holdout = rows_for(attempt.policy, body.requested_at).holdout
     labelled = labelled_between(world, spec.model, holdout, body.requested_at)
-    rows = without_spoiled(labelled, spec, spoiled_by(world, spec, now))
+    rows = without_spoiled(labelled, spec, spoiled_by(world, spec))
     with world.control.transaction() as t:
         live = Book(t, spec.model, now).alias("live").version or ""
     gain = compare_versions(world, spec, rows, better=trial_of(body), than=live, now=now)
@@ -180,22 +194,21 @@ def start_rollout(world: World, spec: Spec, job: Machine[Retraining], key: str, 
 def training_rows(world: World, spec: Spec, window: Window) -> pl.DataFrame:
     """Return the labelled rows of a window: from telemetry, and those from before it from the reference."""
     logged = labelled_between(world, spec.model, window, known_by=window.end)
-    logged = without_spoiled(logged, spec, spoiled_by(world, spec, window.end))
+    logged = without_spoiled(logged, spec, spoiled_by(world, spec))
     began = int(logged[EVENT_TIME].min()) if logged.height else window.end  # type: ignore[arg-type]
     earlier = reference_rows(world, spec, window, before=began)
     shared = [column for column in earlier.columns if column in logged.columns] if logged.height else earlier.columns
-    keep = [column for column in shared if column not in PARTS or column in (EVENT_TIME, LABEL)]
+    watched = spec.features.select(features(shared))
+    keep = [column for column in shared if column in watched or column in (EVENT_TIME, LABEL)]
     frames = [frame.select(keep) for frame in (earlier, logged) if frame.height]
     return pl.concat(frames).sort(EVENT_TIME, maintain_order=True) if frames else earlier.select(keep)
 
 
-def spoiled_by(world: World, spec: Spec, now: Instant) -> list[Incident]:
-    """Return the data faults that were known by now."""
+def spoiled_by(world: World, spec: Spec) -> list[Incident]:
+    """Return the data faults that are known."""
     with world.control.transaction() as t:
         return [
-            machine.body
-            for machine in Book(t, spec.model, now).machines("incident")
-            if machine.body.kind == "data_fault"
+            machine.body for machine in Book(t, spec.model, 0).machines("incident") if machine.body.kind == "data_fault"
         ]
 
 

@@ -1,17 +1,24 @@
-"""Who answers, and what: a batch of predictions scored as the traffic plan in force says."""
+"""Who answers, and what: a batch of predictions scored as the traffic plan in force says.
+
+Users are answered whatever a new version does: where one fails, live answers, and that it failed is written down.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from killick.errors import CallError, Mistake
+from killick.errors import CallError, KillickError, Mistake
+from killick.spec.document import Features
 from killick.telemetry.columns import ENTITY_ID, PREDICTION_ID, ROLE, SCORE, VERSION, features
-from killick_client.assignment import assign
+from killick_client.assignment import Assignment, assign
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from killick.engine.world import World
     from killick.profiles.cells import Floats
     from killick.registry.versions import Version
@@ -20,38 +27,74 @@ if TYPE_CHECKING:
 # What a history without loadable versions calls the version that made its scores.
 RECORDED = "recorded"
 _ASSIGNED = {VERSION: pl.String, ROLE: pl.String}
+# Where a row stood in its batch.
+_AT = "row of the batch"
+# Every column that plays no part.
+EVERY_FEATURE = Features()
 
 
 def serve(
-    world: World, plan: TrafficPlan, versions: dict[str, Version], batch: pl.DataFrame
+    world: World,
+    plan: TrafficPlan,
+    versions: dict[str, Version],
+    batch: pl.DataFrame,
+    watched: Features = EVERY_FEATURE,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Score a batch as the plan says.
+
+    Where a version that is not live cannot score, live answers its rows; where a shadow cannot, it is left out.
 
     Args:
         world: loads versions.
         plan: the plan in force.
         versions: the registry, by name.
         batch: arranged predictions, without scores.
+        watched: which columns a version may look at.
 
     Returns:
-        the answered predictions, with score, version and role; and what shadows said of the same rows.
+        the answered predictions, with score, version and role; and what was said of the same rows without answering
+        them: a shadow's scores, and as a shadow too, with null for a score, the rows at which a version failed.
+
+    Raises:
+        KillickError: live itself cannot score.
     """
+    rows = batch.drop(SCORE, strict=False)
     assigned = assign_rows(plan, batch)
-    answered = batch.drop(SCORE, strict=False).with_columns(assigned[VERSION], assigned[ROLE])
-    scores = np.empty(batch.height)
-    for name in assigned[VERSION].unique(maintain_order=True):
-        mine = (assigned[VERSION] == name).to_numpy()
-        scores[mine] = score(world, versions[name], batch.filter(mine))
-    answered = answered.with_columns(pl.Series(SCORE, scores))
-    along = [
-        batch.drop(SCORE, strict=False).with_columns(
-            pl.Series(SCORE, score(world, versions[name], batch)),
-            pl.lit(name).alias(VERSION),
-            pl.lit("shadow").alias(ROLE),
-        )
-        for name in plan.shadow
-    ]
-    return answered, pl.concat(along) if along else answered.clear()
+    last = plan.routes[-1].shares[-1]
+    live = Assignment(last.version, last.role)
+    answered, along = [], []
+    for share, mine in _by_share(assigned):
+        asked, by = rows.filter(mine), share
+        try:
+            scores = score(world, versions[share.version], asked, watched)
+        except KillickError:
+            if share.version == live.version:
+                raise
+            along.append(_said(asked, share.version, "shadow", None))
+            by, scores = live, score(world, versions[live.version], asked, watched)
+        answered.append(_said(asked, by.version, by.role, scores).with_columns(mine.arg_true().alias(_AT)))
+    for name in plan.shadow:
+        with suppress(KillickError):
+            along.append(_said(rows, name, "shadow", score(world, versions[name], rows, watched)))
+    in_order = pl.concat(answered).sort(_AT).drop(_AT) if answered else _said(rows, "", "", None)
+    return in_order, pl.concat(along) if along else in_order.clear()
+
+
+def failed(version: str) -> pl.Expr:
+    """Return which rows say that a version failed: those for which it has no score at all, not even a NaN."""
+    return (pl.col(VERSION) == version) & (pl.col(ROLE) == "shadow") & pl.col(SCORE).is_null()
+
+
+def _by_share(assigned: pl.DataFrame) -> Iterator[tuple[Assignment, pl.Series]]:
+    """Yield each version and role with its rows, in the order in which they first come."""
+    for version, role in assigned.unique(maintain_order=True).iter_rows():
+        yield Assignment(version, role), (assigned[VERSION] == version) & (assigned[ROLE] == role)
+
+
+def _said(rows: pl.DataFrame, version: str, role: str, scores: Floats | None) -> pl.DataFrame:
+    """Return rows with what a version said of them."""
+    said = pl.lit(None, pl.Float64).alias(SCORE) if scores is None else pl.Series(SCORE, scores)
+    return rows.with_columns(pl.lit(version).alias(VERSION), pl.lit(role).alias(ROLE), said)
 
 
 def assign_rows(plan: TrafficPlan, batch: pl.DataFrame) -> pl.DataFrame:
@@ -71,8 +114,8 @@ def assign_rows(plan: TrafficPlan, batch: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def score(world: World, version: Version, rows: pl.DataFrame) -> Floats:
-    """Return a version's score of each row.
+def score(world: World, version: Version, rows: pl.DataFrame, watched: Features = EVERY_FEATURE) -> Floats:
+    """Return a version's score of each row, which sees its features alone: not what rows are only grouped by.
 
     Raises:
         OutsideError: its loader fails.
@@ -80,7 +123,7 @@ def score(world: World, version: Version, rows: pl.DataFrame) -> Floats:
     """
     if rows.is_empty():
         return np.empty(0)
-    columns: dict[str, Any] = {name: rows[name].to_numpy() for name in features(rows.columns)}
+    columns: dict[str, Any] = {name: rows[name].to_numpy() for name in watched.select(features(rows.columns))}
     scores = np.asarray(world.models.load(version)(columns), dtype=np.float64)
     if scores.shape != (rows.height,):
         problem = f"gives scores of shape {scores.shape} for {rows.height} rows"

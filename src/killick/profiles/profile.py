@@ -9,7 +9,7 @@ Cost: two vectors whose length the scale fixes, whatever the number of rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from killick.profiles.cells import Cells, Floats, Ints
     from killick.profiles.scale import Scale
+
+# Each row's group, and how many groups there are.
+Groups: TypeAlias = "tuple[Ints, int]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,12 +92,20 @@ def profile_rows(scale: Scale, table: pl.DataFrame, groups: Ints, number_of_grou
         groups: each row's group, shape `[rows]`, below `number_of_groups`.
         number_of_groups: how many profiles to return.
     """
-    counts: list[Ints] = [np.bincount(groups, minlength=number_of_groups)[:, None]]
-    sums: list[Floats] = []
+    (profiles,) = profile_groupings(scale, table, [(groups, number_of_groups)])
+    return profiles
+
+
+def profile_groupings(scale: Scale, table: pl.DataFrame, groupings: Sequence[Groups]) -> list[list[Profile]]:
+    """Profile rows by several groupings at once, each as `profile_rows` does: a row's cells are looked up only once."""
+    counts: list[list[Ints]] = [[np.bincount(groups, minlength=number)[:, None]] for groups, number in groupings]
+    sums: list[list[Floats]] = [[] for _ in groupings]
     for part in scale.columns:
         series = table[part.column] if part.column in table.columns else _nothing(part.column, table.height)
-        _tally(part.cells(series), groups, number_of_groups, counts, sums)
-    return _profiles(scale, counts, sums)
+        cells = tuple(part.cells(series))
+        for at, (groups, number) in enumerate(groupings):
+            _tally(cells, groups, number, counts[at], sums[at])
+    return [_profiles(scale, *one) for one in zip(counts, sums, strict=True)]
 
 
 def profile_outcomes(scale: Scale, scores: Floats, labels: Ints, groups: Ints, number_of_groups: int) -> list[Profile]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from killick.alerting.alerts import Feed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -81,8 +83,24 @@ def verify(gain: Compared) -> Step:
     return Step(None, f"whether it helps is not known yet: {gain.words}")
 
 
-def clean(verdicts: Sequence[Verdict], columns: Sequence[str], segment: tuple[tuple[str, str], ...]) -> bool:
-    """Whether a window shows the incident's columns healthy: each could be judged, and in none all witnesses spoke."""
-    mine = [v for v in verdicts if v.check == "drift.univariate" and v.segment == segment and v.column in columns]
-    judged = {v.column for v in mine if v.status != "inconclusive"}
-    return judged == set(columns) and all(v.status not in ("fail", "inconclusive") for v in mine)
+def clean(
+    verdicts: Sequence[Verdict], columns: Sequence[str], segment: tuple[tuple[str, str], ...], feed: Feed | None = None
+) -> bool:
+    """Whether a window shows the incident's columns healthy: each could be judged, and nothing testifies against it."""
+    feed = feed or Feed()
+    mine = [verdict for verdict in verdicts if verdict.segment == segment and feed.is_told_by(verdict)]
+    return all(_holds([verdict for verdict in mine if verdict.column == column]) for column in columns)
+
+
+def _holds(verdicts: Sequence[Verdict]) -> bool:
+    """Whether a column is healthy by all that is said of it.
+
+    Its own past is four healthy weeks, and a fault that lasts for eleven has none left: then what else is said decides
+    alone, and a neighbour that speaks is enough to keep it open.
+    """
+    past = [verdict.status for verdict in verdicts if verdict.reference == "trailing"]
+    beside = [verdict.status for verdict in verdicts if verdict.reference != "trailing"]
+    if beside and "inconclusive" in past:
+        return all(status == "ok" for status in beside)
+    said = past + beside
+    return bool(said) and not {"fail", "inconclusive"} & set(said)

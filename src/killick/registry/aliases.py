@@ -32,16 +32,6 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
         """The version that held it before the present one: where a rollback goes."""
         return self.holdings[-2].version if len(self.holdings) > 1 else None
 
-    def at(self, instant: Instant) -> str | None:
-        """Return who held it at an instant.
-
-        >>> live = Alias(name="live").moved(Holding(version="v1", since=5, actor="ana", reason="first release"))
-        >>> live.at(4), live.at(5)
-        (None, 'v1')
-        """
-        held = [holding.version for holding in self.holdings if holding.since <= instant]
-        return held[-1] if held else None
-
     def moved(self, holding: Holding) -> Alias:
         """Return the alias held by another version from now on; the same version again changes nothing."""
         if self.version == holding.version:

@@ -69,9 +69,11 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     harm: tuple[float, ...] = ()
     safe: tuple[float, ...] = ()
     judged_until: Instant = 0
-    # Counts of the comparison so far: labelled rows and wrong decisions of either arm.
+    # Counts of the comparison so far: wrong decisions and judged entities of either arm.
     canary: tuple[int, int] = (0, 0)
     live: tuple[int, int] = (0, 0)
+    # Labelled decisions of the canary in all, further ones of the same entities too: what a step waits for.
+    labelled: int = 0
     touched: int = 0
     ended_at: Instant | None = None
     incident: str | None = None

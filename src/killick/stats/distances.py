@@ -1,4 +1,4 @@
-"""How far apart two histograms on the same bins are: PSI and its distribution, Hellinger, total variation, Wasserstein.
+"""How far apart two histograms on the same bins are: PSI and its distribution, total variation, Wasserstein-1.
 
 Promises: every function works over any leading dimensions, so all columns and segments of a model go through in one
 call. A bin that is empty on both sides does not count, so histograms of different lengths may be padded with zeros.
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from killick.stats.noncentral import noncentral_chi2_cdf, noncentral_chi2_sf
+from killick.stats.noncentral import noncentral_chi2_sf
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PopulationStability", "hellinger", "psi", "rank_wasserstein", "total_variation", "wasserstein"]
+__all__ = ["PopulationStability", "psi", "total_variation", "wasserstein"]
 
 # Half a row in every bin (Jeffreys): an empty bin costs a bounded amount instead of the ln(1/epsilon) of peers.
 SMOOTHING = 0.5
@@ -60,20 +60,12 @@ class PopulationStability:
 
     def p_exceeds(self, minimum_effect: float = 0.0) -> NDArray[np.float64]:
         """Return the p-value of "the true PSI is at most `minimum_effect`": small means drift that matters."""
-        return self._tail(minimum_effect, upper=True)
-
-    def p_equivalent(self, minimum_effect: float) -> NDArray[np.float64]:
-        """Return the p-value of "the true PSI is at least `minimum_effect`": small certifies that no drift matters."""
-        return self._tail(minimum_effect, upper=False)
-
-    def _tail(self, minimum_effect: float, *, upper: bool) -> NDArray[np.float64]:
         p = np.full(self.value.shape, np.nan)
         known = self.known
         noise = self.noise[known]
         # A single bin cannot differ: its PSI is 0 and one degree of freedom keeps the distribution defined.
         df = np.maximum(self.bins[known] - 1, 1)
-        tail = noncentral_chi2_sf if upper else noncentral_chi2_cdf
-        p[known] = tail(self.value[known] / noise, df, minimum_effect / noise)
+        p[known] = noncentral_chi2_sf(self.value[known] / noise, df, minimum_effect / noise)
         return p
 
 
@@ -111,23 +103,12 @@ def psi(reference: ArrayLike, current: ArrayLike, *, smoothing: float = SMOOTHIN
     )
 
 
-def hellinger(reference: ArrayLike, current: ArrayLike) -> NDArray[np.float64]:
-    """Return the Hellinger distance, in [0, 1]; bounded, and needs no smoothing when bins are empty.
+def total_variation(reference: ArrayLike, current: ArrayLike) -> NDArray[np.float64]:
+    """Return the share of rows that would have to move, in [0, 1].
 
     Args:
         reference: counts, [..., bins].
         current: counts on the same bins, [..., bins].
-
-    >>> round(float(hellinger([16, 16, 16, 16, 16, 8], [16, 18, 16, 14, 12, 12])), 5)
-    0.06813
-    """
-    n, m = _pair(reference, current)
-    gap = np.sqrt(_shares(n)) - np.sqrt(_shares(m))
-    return _where_known(n, m, np.sqrt(0.5 * (gap * gap).sum(axis=-1)))
-
-
-def total_variation(reference: ArrayLike, current: ArrayLike) -> NDArray[np.float64]:
-    """Return the share of rows that would have to move, in [0, 1]. Arguments as for `hellinger`.
 
     >>> float(total_variation([50, 50], [30, 70]).round(6))
     0.2
@@ -168,29 +149,6 @@ def wasserstein(
     signed[..., :-1] += at_edges
     signed[..., 1:] -= at_edges
     return _where_known(n, m, np.abs(signed).sum(axis=-1))
-
-
-def rank_wasserstein(reference: ArrayLike, current: ArrayLike) -> NDArray[np.float64]:
-    """Return the Wasserstein-1 distance on the reference's own rank scale, in [0, 1/2].
-
-    From counts alone, so no outlier can move it. For a shift it is |AUC - 1/2| of telling the two apart by this column.
-
-    Args:
-        reference: counts over ordered bins, [..., bins].
-        current: counts on the same bins, [..., bins].
-
-    >>> float(rank_wasserstein([50, 50], [100, 0])), float(rank_wasserstein([50, 50], [50, 50]))
-    (0.25, 0.0)
-    """
-    n, m = _pair(reference, current)
-    after = _gaps(n, m)
-    before = np.concatenate([np.zeros_like(after[..., :1]), after[..., :-1]], axis=-1)
-    size = np.abs(before) + np.abs(after)
-    # Inside a bin the difference is a straight line: a trapezoid, or two triangles where it crosses zero.
-    crossing = before * after < 0
-    squares = before * before + after * after
-    area = np.where(crossing, np.divide(squares, size, out=np.zeros_like(size), where=size > 0), size) / 2.0
-    return _where_known(n, m, (_shares(n) * area).sum(axis=-1))
 
 
 def _pair(reference: ArrayLike, current: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,9 +1,8 @@
 """How well scores rank: the area under the ROC curve from counts of positives and negatives per score bin.
 
-Promises: the exact AUC of the binned score (ties count half), DeLong's standard error of it, and a bound on what
-binning can have hidden: the AUC of the unbinned score lies within `binning_error` of `value`. Vectorised over leading
-dimensions; with one class absent everything is NaN, exactly there and nowhere else, and `known` is false. Costs
-O(bins).
+Promises: the exact AUC of the binned score (ties count half), which differs from that of the unbinned score by at most
+half of the pairs that share a bin, and DeLong's standard error of it. Vectorised over leading dimensions; with one
+class absent everything is NaN, exactly there and nowhere else, and `known` is false. Costs O(bins).
 
 Sources: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, whose per-row components are functions of the bin, so
 the variance needs only counts; Hoeffding (1963), JASA 58, for the interval when that variance is zero.
@@ -28,7 +27,6 @@ class AreaUnderCurve:
     """The AUC of binned scores. All fields have the leading shape of the counts."""
 
     value: NDArray[np.float64]
-    binning_error: NDArray[np.float64]
     standard_error: NDArray[np.float64]
     smaller_class: NDArray[np.float64]
 
@@ -66,8 +64,8 @@ def roc_auc(positives: ArrayLike, negatives: ArrayLike) -> AreaUnderCurve:
         negatives: rows without it, [..., bins].
 
     >>> auc = roc_auc([0, 1, 3], [4, 1, 1])
-    >>> round(float(auc.value), 4), round(float(auc.binning_error), 4), round(float(auc.standard_error), 4)
-    (0.875, 0.0833, 0.1102)
+    >>> round(float(auc.value), 4), round(float(auc.standard_error), 4)
+    (0.875, 0.1102)
     """
     p, n = np.broadcast_arrays(np.asarray(positives, dtype=np.float64), np.asarray(negatives, dtype=np.float64))
     total_p, total_n = p.sum(axis=-1), n.sum(axis=-1)
@@ -80,7 +78,6 @@ def roc_auc(positives: ArrayLike, negatives: ArrayLike) -> AreaUnderCurve:
     variance = _component(p, wins, value, some_p) + _component(n, losses, value, some_n)
     return AreaUnderCurve(
         value=np.where(known, value, np.nan),
-        binning_error=np.where(known, 0.5 * (p * n).sum(axis=-1) / (some_p * some_n), np.nan),
         standard_error=np.where(known, np.sqrt(variance), np.nan),
         smaller_class=np.where(known, np.minimum(total_p, total_n), np.nan),
     )

@@ -250,9 +250,12 @@ def _part(part: str, series: pl.Series, spec: Spec, name: str) -> pl.Series:
 
 def _with_known_at(arranged: pl.DataFrame, label: Label | None) -> pl.DataFrame:
     """A label without a time of its own is known `delay` after its prediction."""
-    if label is None or KNOWN_AT in arranged.columns or not {LABEL, EVENT_TIME} <= set(arranged.columns):
+    if label is None or not {LABEL, EVENT_TIME} <= set(arranged.columns):
         return arranged
-    return arranged.with_columns((pl.col(EVENT_TIME) + label.delay).alias(KNOWN_AT))
+    later = pl.col(EVENT_TIME) + label.delay
+    return arranged.with_columns(
+        (pl.col(KNOWN_AT).fill_null(later) if KNOWN_AT in arranged.columns else later).alias(KNOWN_AT)
+    )
 
 
 def _gap(series: pl.Series, place: str) -> Mistake | None:

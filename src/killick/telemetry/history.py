@@ -48,11 +48,12 @@ class History:
 
     @property
     def window(self) -> Window:
-        """From the first prediction to the last."""
+        """From the first prediction to the last thing that became known: a prediction, an outcome or a change."""
         if self.predictions.is_empty():
             return Window(0, 0)
         times = self.predictions[EVENT_TIME]
-        return Window(times[0], times[-1] + 1)
+        last = [times[-1], *self.outcomes[KNOWN_AT].tail(1), *(change.at for change in self.changes[-1:])]
+        return Window(times[0], max(last) + 1)
 
     def predictions_in(self, window: Window) -> pl.DataFrame:
         """Return what was predicted in the window."""

@@ -1,7 +1,8 @@
 """Segments: which rows belong together, such as `origin=JFK` or `haul=<500`.
 
 A segment is a tuple of (band, value) pairs, and `()` is every row. Rows are grouped once for each grouping of the spec;
-what is rare beyond a bound is left out of the grouping and counted, never dropped from the whole.
+what is rare beyond a bound is left out of the grouping and counted, never dropped from the whole. Profiles of several
+batches add up only if a row is in the same segment in each, so a model's segments are those of its reference.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,8 +46,13 @@ def describe(segment: Segment) -> str:
     return ", ".join(f"{name}={value}" for name, value in segment) or "everything"
 
 
-def group_by(table: pl.DataFrame, by: SegmentBy) -> Grouping:
+def group_by(table: pl.DataFrame, by: SegmentBy, known: Collection[Segment] | None = None) -> Grouping:
     """Group rows by one grouping of the spec; by none at all, every row is in the segment `()`.
+
+    Args:
+        table: the rows.
+        by: the bands to group by.
+        known: the segments there are, of any groupings; a row of no other is in the rest. None: the table's commonest.
 
     >>> from killick.spec.document import Band
     >>> haul = Band("haul", "distance", bins=(500.0, 1500.0))
@@ -59,13 +65,16 @@ def group_by(table: pl.DataFrame, by: SegmentBy) -> Grouping:
     # Under names of our own: an operator may well call a band "len".
     keys = pl.DataFrame({f"band {at}": band_values(table, band) for at, band in enumerate(by)})
     distinct = keys.group_by(keys.columns).len("rows")
-    common = distinct.sort(["rows", *keys.columns], descending=[True, *[False] * len(names)]).head(SEGMENTS_MAX)
+    if known is None:
+        common = distinct.sort(["rows", *keys.columns], descending=[True, *[False] * len(names)]).head(SEGMENTS_MAX)
+    else:
+        common = distinct.join(_keys_of(known, names), on=keys.columns, how="semi")
     kept = common.drop("rows").sort(keys.columns).with_row_index("code")
     codes = keys.join(kept, on=keys.columns, how="left", maintain_order="left")["code"].cast(pl.Int64)
     segments = [tuple(zip(names, row[1:], strict=True)) for row in kept.iter_rows()]
     if codes.null_count():
         codes = codes.fill_null(len(segments))
-        segments.append(tuple((name, REST) for name in names))
+        segments.append(_rest(names))
     return Grouping(codes.to_numpy(), tuple(segments))
 
 
@@ -75,6 +84,17 @@ def where(table: pl.DataFrame, segment: Segment, groupings: Sequence[SegmentBy])
     for name, value in segment:
         table = table.filter(band_values(table, bands[name]) == value) if table.height else table
     return table
+
+
+def _rest(names: Sequence[str]) -> Segment:
+    return tuple((name, REST) for name in names)
+
+
+def _keys_of(known: Collection[Segment], names: Sequence[str]) -> pl.DataFrame:
+    """Return the values of the segments of one grouping, but for its rest."""
+    mine = [segment for segment in known if [name for name, _ in segment] == list(names) and segment != _rest(names)]
+    values = [[value for _, value in segment] for segment in mine]
+    return pl.DataFrame(values, schema={f"band {at}": pl.String for at in range(len(names))}, orient="row")
 
 
 def band_values(table: pl.DataFrame, band: Band) -> pl.Series:
