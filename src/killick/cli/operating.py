@@ -1,4 +1,4 @@
-"""`killick approve`, `abort`, `acknowledge` and `clear`: what a person says to a running machine, in the person's name."""
+"""`killick approve`, `abort`, `acknowledge`, `clear`: what a person says to a running machine, in the person's name."""
 
 from __future__ import annotations
 
