@@ -58,7 +58,7 @@ def replay_html(chronicle: Chronicle) -> str:
         chronicle=chronicle,
         account=account(chronicle, told),
         stories=told,
-        pages=sum(story.told.body.severity == "page" for story in told),
+        pages=sum(entry.fact.action == "page" for entry in chronicle.entries),
         acts=list(enumerate(shown, start=1)),
         more_acts=max(len(done) - len(shown), 0),
         promises=promises,

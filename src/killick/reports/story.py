@@ -129,6 +129,8 @@ def _ended(told: Told[Incident]) -> str:
 
 def _done(chronicle: Chronicle, incident: str) -> Iterable[str]:
     """Yield what was done about an incident, a sentence for each act."""
+    if any(entry.fact.action == "page" and entry.fact.subject == incident for entry in chronicle.entries):
+        yield f"{chronicle.budget.rota} was called"
     for told in chronicle.recoveries:
         body = told.body
         if body.incident != incident:
