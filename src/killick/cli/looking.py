@@ -97,6 +97,7 @@ def show_incidents(store: Path, *, running: bool, as_json: bool) -> int:
             said.append(f"\nlikely: {one['causes'][0]}", style="dim")
         if one["lasted"]:
             said.append(f"\nresolved after {one['lasted']}", style="dim")
+        said.append(f"\n{one['id']}", style="dim")
         table.add_row(one["opened_at"].replace("T", " "), one["severity"], toned(one["state"]), said)
     table.columns[0].no_wrap = True
     console.print(table)

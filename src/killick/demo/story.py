@@ -129,17 +129,35 @@ def _chapters(world: World, spec: Spec, folder: Path, console: Console) -> None:
             f"Drift from training cannot find it: PSI of {fault.airport}'s temp in that week is {faulty:.1f} with the "
             f"fault, and {healthy:.1f} without. It is spring."
         )
+    _three_things(world, spec, console)
+
+
+def _three_things(world: World, spec: Spec, console: Console) -> None:
+    """What went wrong, when it was found, and what was done: a line for each of the three."""
+    fault = STORY.faults[0]
     with world.control.transaction() as t:
         book = Book(t, spec.model, 0)
-        rollouts = book.machines("rollout")
-    for rollout in rollouts:
-        gain = rollout.body.evidence.get("gain")
-        if gain and gain["gain"] is not None:
+        rollouts, recoveries = book.machines("rollout"), book.machines("recovery")
+    for one in recoveries:
+        if one.body.acted_at and one.body.ended_at:
             console.print(
-                f"{rollout.body.version} against {rollout.body.against}, paired on {gain['rows']:,} flights after its "
-                f"promotion: log loss {gain['loss_better']:.3f} and {gain['loss_than']:.3f}, a gain of "
-                f"{gain['gain']:+.3f} (standard error {gain['standard_error']:.3f}, {gain['clusters']} days). "
-                "That is all it claims."
+                f"1. {fault.airport}'s feed changed units on {moment(fault.start)}, until {moment(fault.end)}: "
+                f"found {moment(one.body.planned_at)}, fell back {moment(one.body.acted_at)}, "
+                f"returned {moment(one.body.ended_at)}."
+            )
+    for one in rollouts:
+        if one.state == "rolled_back" and one.body.ended_at:
+            console.print(
+                f"2. {one.body.version} was a bad release: out on {moment(one.body.began_at)}, stopped "
+                f"{moment(one.body.ended_at)}, after {one.body.touched} flights."
+            )
+        gain = one.body.evidence.get("gain")
+        if one.state == "promoted" and gain and gain["gain"] is not None:
+            console.print(
+                f"3. The world moved: {one.body.version} replaced {one.body.against} through gate and canary. Paired on "
+                f"{gain['rows']:,} flights after its promotion: log loss {gain['loss_better']:.3f} and "
+                f"{gain['loss_than']:.3f}, a gain of {gain['gain']:+.3f} (standard error "
+                f"{gain['standard_error']:.3f}, {gain['clusters']} days). That is all it claims."
             )
 
 

@@ -82,8 +82,9 @@ class Gain:
         needed = "" if self.known else f", {CLUSTERS_MIN} are needed"
         return (
             f"log loss {self.loss_better:.3f} of {self.better}, {self.loss_than:.3f} of {self.than} "
-            f"on the same {self.rows} rows; gain {self.paired.mean:+.3f}, at least {self.paired.lower(0.05):+.3f} "
-            f"with 95 % confidence ({self.paired.clusters} clusters{needed})"
+            f"on the same {self.rows} rows; gain {self.paired.mean:+.3f}, with 95 % confidence at least "
+            f"{self.paired.lower(0.05):+.3f} looked at once and {self.paired.anytime_lower(0.05):+.3f} however often "
+            f"({self.paired.clusters} clusters{needed})"
         )
 
     def as_evidence(self) -> dict[str, Any]:

@@ -138,6 +138,7 @@ _TELLERS: dict[str, Any] = {
     "expire rollout": _rollout("yellow", "{version} is taken back: {reason}"),
     "promote rollout": _rollout("green", "{version} is promoted, and the version before it scores along: {reason}"),
     "confirm rollout": _rollout("green", "{version} stays: {reason}"),
+    "withhold retraining": _plain("yellow", "no retraining: {reason}"),
     "trained retraining": _plain("cyan", "{reason}, without the newest four weeks"),
     "accept retraining": _plain("green", "the gate accepts: {reason}"),
     "refuse retraining": _plain("yellow", "the gate refuses: {reason}"),

@@ -72,6 +72,10 @@ def _find(book: Book, key: str) -> Machine[Any]:
     found = [machine for machine in machines if machine.id.startswith(key)]
     if len(found) != 1:
         problem = "is not known" if not found else f"could be any of {len(found)}"
-        hint = did_you_mean(key, [machine.id for machine in machines]) if machines else "nothing has happened yet"
+        hint = (
+            did_you_mean(key, [machine.id for machine in machines])
+            if machines
+            else f"nothing has happened to {book.model} yet"
+        )
         raise CallError(Mistake("id", problem, value=key, hint=hint))
     return found[0]

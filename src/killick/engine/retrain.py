@@ -54,6 +54,7 @@ def request_retraining(
     )
     against = why_not(spec.retraining, situation)
     if against and book.actor == KILLICK:
+        _withhold(book, incident, against)
         return None
     if mode == "observe":
         _would_retrain(book, spec.retraining, reason)
@@ -80,6 +81,19 @@ def _would_retrain(book: Book, policy: RetrainingPolicy, reason: str) -> None:
     last = book.progress(WOULD_RETRAIN)
     if (not last or book.now >= last + policy.cooldown) and book.once(WOULD_RETRAIN):
         book.note(WOULD_RETRAIN, book.model, reason)
+
+
+def _withhold(book: Book, incident: str | None, against: str) -> None:
+    """Say in the ledger, once for an incident and a reason, why what its playbook wants is not done."""
+    machine = book.machine("incident", incident) if incident else None
+    if machine is None or machine.body.evidence.get("withheld") == against:
+        return
+    if any(job.body.incident == incident for job in book.machines("retraining")):
+        # Its job has begun, and why no second one does is nobody's question.
+        return
+    book.note("withhold retraining", machine.id, against)
+    evidence = machine.body.evidence | {"withheld": against}
+    book.update(machine, msgspec.structs.replace(machine.body, evidence=evidence))
 
 
 @dataclass(frozen=True, slots=True)
