@@ -154,8 +154,8 @@ def _three_things(world: World, spec: Spec, console: Console) -> None:
         gain = one.body.evidence.get("gain")
         if one.state == "promoted" and gain and gain["gain"] is not None:
             console.print(
-                f"3. The world moved: {one.body.version} replaced {one.body.against} through gate and canary. Paired on "
-                f"{gain['rows']:,} flights after its promotion: log loss {gain['loss_better']:.3f} and "
+                f"3. The world moved: {one.body.version} replaced {one.body.against} through gate and canary. On "
+                f"{gain['rows']:,} flights after its promotion, paired: log loss {gain['loss_better']:.3f} and "
                 f"{gain['loss_than']:.3f}, a gain of {gain['gain']:+.3f} (standard error "
                 f"{gain['standard_error']:.3f}, {gain['clusters']} days). That is all it claims."
             )
