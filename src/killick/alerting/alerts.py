@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING
 
 from killick.checks.drift import CHECK as DRIFT
 from killick.checks.quality import MISSING, RANGE, UNSEEN
+from killick.checks.reference import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from killick.checks.reference import SegmentKey
     from killick.checks.verdict import Verdict
 
 COLUMNS_MIN = 2
-
-SegmentKey = tuple[tuple[str, str], ...]
-EVERYTHING: SegmentKey = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,8 @@ from killick_client.assignment import Condition, Route, Share, TrafficPlan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from killick.checks.reference import SegmentKey
     from killick.spec.document import Band, SegmentBy
-
-SegmentKey = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
