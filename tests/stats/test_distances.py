@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from killick.stats.distances import PopulationStability, psi, total_variation, wasserstein
+from killick.stats.distances import Divergence, psi, total_variation, wasserstein
 
 REFERENCE = np.full(10, 100)
 CURRENT = np.array([130, 120, 110, 105, 100, 95, 90, 90, 85, 75])
@@ -43,7 +43,7 @@ class TestPopulationStability:
         assert plain.value / plain.noise == pytest.approx(12.3540, abs=5e-5)
         assert plain.p_exceeds() == pytest.approx(0.19408, abs=5e-6)
         assert plain.standard_error == pytest.approx(0.014073, abs=2e-6)
-        assert plain.debiased == pytest.approx(0.006708, abs=5e-7)
+        assert plain.excess == pytest.approx(0.006708, abs=5e-7)
 
     @pytest.mark.parametrize(
         ("n", "m", "at_5_percent", "at_1_percent"),
@@ -62,7 +62,8 @@ class TestPopulationStability:
         """Yurdakul and Naranjo: the folklore limit of 0.1 is all false alarms at 100 rows and blind at a million."""
         limits = np.array([at_5_percent, at_1_percent])
         noise = np.full(2, 1 / n + 1 / m)
-        stability = PopulationStability(limits, np.zeros(2), noise, np.full(2, 10))
+        nothing = np.zeros(2)
+        stability = Divergence(limits, nothing, nothing, nothing, np.full(2, 10), limits, nothing, noise)
         np.testing.assert_allclose(stability.p_exceeds(), [0.05, 0.01], rtol=0.07)  # two digits were printed
 
     @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ class TestPopulationStability:
         for numbers in (
             stability.value,
             stability.standard_error,
-            stability.debiased,
+            stability.excess,
             stability.p_exceeds(0.02),
             *stability.interval(0.95),
         ):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from killick.stats.intervals import mean_interval, proportion_interval, proportion_lower
+from killick.stats.intervals import mean_interval, proportion_interval, proportion_lower, share_interval
 
 
 def test_wilsons_interval_is_reproduced() -> None:
@@ -58,3 +58,16 @@ def test_the_exact_lower_bound_is_where_the_binomial_tail_is_alpha(successes: in
     else:
         assert stats.binom.sf(successes - 1, rows, lower) == pytest.approx(alpha, rel=1e-6)
     assert np.isnan(proportion_lower(0, 0, alpha))
+
+
+def test_a_share_is_an_average_of_one() -> None:
+    """With a binomial standard error it is Wilson's interval; without spread that of its trials; unknown stays so."""
+    share, rows = np.array([0.1, 0.4, 0.9]), 30
+    low, high = share_interval(share, np.sqrt(share * (1 - share) / rows), 7, 0.95)
+    expected = proportion_interval(share * rows, rows, 0.95)
+    assert low == pytest.approx(expected[0])
+    assert high == pytest.approx(expected[1])
+    sure, wilson = share_interval(1.0, 0.0, 20, 0.95), proportion_interval(20, 20, 0.95)
+    assert [float(end) for end in sure] == pytest.approx([float(end) for end in wilson])
+    assert np.isnan(share_interval(np.nan, 0.1, 20, 0.95)).all()
+    assert np.isnan(share_interval(1.0, 0.0, 0, 0.95)).all()

@@ -1,4 +1,4 @@
-"""The area under the ROC curve from binned scores."""
+"""The areas under the ROC and the precision-recall curve from binned scores."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from killick.stats.ranking import roc_auc
+from killick.stats.ranking import average_precision, roc_auc
 
 
 @st.composite
@@ -98,3 +98,65 @@ def test_a_single_positive_has_a_wide_interval() -> None:
     """One row has no spread of its own, so the worst is assumed."""
     low, high = roc_auc([0, 0, 1], [5, 5, 5]).interval(0.95)
     assert float(high - low) > 0.5
+
+
+@given(classes())
+def test_average_precision_agrees_with_scikit_learn(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    """On the rows that the counts stand for, ties included."""
+    positives, negatives = pair
+    bins = np.arange(len(positives))
+    scores = np.concatenate([np.repeat(bins, positives), np.repeat(bins, negatives)])
+    labels = np.concatenate([np.ones(positives.sum()), np.zeros(negatives.sum())])
+    expected = average_precision_score(labels, scores)
+    assert average_precision(positives, negatives).value == pytest.approx(expected, abs=1e-12)
+
+
+@given(st.integers(0, 1000), st.integers(1, 30))
+def test_binning_moves_average_precision_within_its_stated_bounds(seed: int, bins: int) -> None:
+    """The precision of each positive lies between that of its bin's first one, negatives before it, and of its last."""
+    rng = np.random.default_rng(seed)
+    positive, negative = rng.beta(3, 2, 40), rng.beta(2, 3, 70)
+    cut = np.linspace(0, 1, bins + 1)
+    p, n = np.histogram(positive, cut)[0], np.histogram(negative, cut)[0]
+    above_p, above_n = (counts[::-1].cumsum()[::-1] - counts for counts in (p, n))
+    least = (above_p + 1) / (above_p + 1 + above_n + n)
+    most = (above_p + p) / np.maximum(above_p + p + above_n, 1)
+    exact = average_precision_score(np.repeat([1, 0], [40, 70]), np.concatenate([positive, negative]))
+    binned = float(average_precision(p, n).value)
+    assert (p * least).sum() / 40 - 1e-12 <= min(binned, exact)
+    assert max(binned, exact) <= (p * most).sum() / 40 + 1e-12
+
+
+def test_standard_error_of_average_precision_is_that_of_its_derivatives() -> None:
+    """Numerically, by moving each count; the delta method on multinomial counts."""
+    counts = np.array([[2.0, 3.0, 4.0, 6.0], [9.0, 5.0, 3.0, 2.0]])
+    slopes = np.zeros_like(counts)
+    for cell in np.ndindex(counts.shape):
+        step = np.zeros_like(counts)
+        step[cell] = 1e-5
+        up, down = (float(average_precision(*moved).value) for moved in (counts + step, counts - step))
+        slopes[cell] = (up - down) / 2e-5
+    found = float(average_precision(*counts).standard_error)
+    assert found == pytest.approx(np.sqrt((counts * slopes**2).sum()), rel=1e-6)
+
+
+@pytest.mark.statistics
+def test_interval_of_average_precision_covers_the_truth() -> None:
+    """95 % within 91.5-97.5 % over 3,000 samples of 60 positives and 200 negatives."""
+    rng = np.random.default_rng(2)
+    grid = np.arange(50)
+    p, n = (stats.norm.pdf(grid, centre, 9) for centre in (29, 20))
+    p, n = p / p.sum(), n / n.sum()
+    truth = float(average_precision(p * 60e6, n * 200e6).value)
+    low, high = average_precision(rng.multinomial(60, p, 3000), rng.multinomial(200, n, 3000)).interval(0.95)
+    assert 0.915 <= ((low <= truth) & (truth <= high)).mean() <= 0.975
+
+
+def test_average_precision_is_unknown_with_one_class_and_unsure_with_few_rows() -> None:
+    """Perfect order of three positives is not certainty."""
+    found = average_precision([[0, 0], [0, 3], [1, 2]], [[1, 2], [5, 0], [0, 0]])
+    low, high = found.interval(0.95)
+    for numbers in (found.value, found.standard_error, low, high):
+        assert np.isnan(numbers).tolist() == [True, False, True]
+    assert found.value[1] == 1.0
+    assert low[1] < 0.5

@@ -51,12 +51,12 @@ class PredictionLimit:
         return ~np.isnan(self.limit)
 
 
-def prediction_limit(history: ArrayLike, alpha: float, *, floor: float) -> PredictionLimit:
+def prediction_limit(history: ArrayLike, alpha: ArrayLike, *, floor: float) -> PredictionLimit:
     """Return the limit that one more healthy window exceeds with probability `alpha`.
 
     Args:
         history: the statistic in healthy windows, at least 0, [..., windows].
-        alpha: false alarms per window, for example 0.001.
+        alpha: false alarms per window, for example 0.001; one for all histories, or one for each, [...].
         floor: an amount of the statistic that does not matter, above 0; it keeps zeros and ties from looking exact.
 
     >>> history = [0.010, 0.012, 0.009, 0.011, 0.013, 0.010, 0.012, 0.011]
@@ -65,7 +65,7 @@ def prediction_limit(history: ArrayLike, alpha: float, *, floor: float) -> Predi
     """
     logs, seen = _logs(history, floor)
     centre, spread, df, error = _location(logs, seen)
-    limit = np.exp(centre + special.stdtrit(df, 1.0 - alpha) * spread * error) - floor
+    limit = np.exp(centre + special.stdtrit(df, 1.0 - np.asarray(alpha)) * spread * error) - floor
     return PredictionLimit(np.asarray(limit), centre, spread, seen.sum(axis=-1))
 
 

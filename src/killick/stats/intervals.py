@@ -1,4 +1,4 @@
-"""Confidence intervals for a proportion and for a mean, from additive counts and sums.
+"""Confidence intervals for a proportion, an average of them, and a mean, from additive counts and sums.
 
 Promises: vectorised over broadcast arguments; where there are too few rows (none for a proportion, fewer than two for
 a mean) both ends are NaN, exactly there and nowhere else: `np.isnan` is the mask. Costs O(1) per interval.
@@ -17,7 +17,7 @@ from scipy import special
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["mean_interval", "proportion_interval", "proportion_lower"]
+__all__ = ["mean_interval", "proportion_interval", "proportion_lower", "share_interval"]
 
 # A mean needs two rows to have a spread.
 _MEAN_ROWS_MIN = 2
@@ -83,3 +83,30 @@ def mean_interval(
     variance = np.maximum(squares - total_ * mean, 0.0) / (n - 1.0)
     reach = special.stdtrit(n - 1.0, 0.5 + confidence / 2.0) * np.sqrt(variance / n)
     return np.where(known, mean - reach, np.nan), np.where(known, mean + reach, np.nan)
+
+
+def share_interval(
+    value: ArrayLike, standard_error: ArrayLike, trials: ArrayLike, confidence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the two ends of Wilson's interval for an average of shares, such as a macro F1, from its standard error.
+
+    The average is taken for the share of as many trials as would have that standard error. Where the sample shows no
+    spread, at 0 and at 1, it is that of `trials`: a class of five rows without a mistake does not prove perfection.
+
+    Args:
+        value: the average, in [0, 1]; NaN where there is none.
+        standard_error: of the value.
+        trials: how many rows stand behind it, where it has no spread.
+        confidence: for example 0.95.
+
+    >>> low, high = share_interval([0.4, 1.0], [0.109545, 0.0], [20, 20], 0.95)
+    >>> low.round(4), high.round(4)
+    (array([0.2188, 0.8389]), array([0.6134, 1.    ]))
+    """
+    arrays = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (value, standard_error, trials)))
+    share, error, rows = arrays
+    spread = share * (1.0 - share)
+    inside = (spread > 0) & (error > 0)
+    rows = np.where(inside, spread / np.where(inside, error, 1.0) ** 2, rows)
+    rows = np.where(np.isnan(share), 0.0, rows)
+    return proportion_interval(np.where(rows > 0, share, 0.0) * rows, rows, confidence)

@@ -1,11 +1,14 @@
-"""How well scores rank: the area under the ROC curve from counts of positives and negatives per score bin.
+"""How well scores rank: the areas under the ROC and the precision-recall curve, from counts by class and score bin.
 
 Promises: the exact AUC of the binned score (ties count half), which differs from that of the unbinned score by at most
-half of the pairs that share a bin, and DeLong's standard error of it. Vectorised over leading dimensions; with one
-class absent everything is NaN, exactly there and nowhere else, and `known` is false. Costs O(bins).
+half of the pairs that share a bin, and DeLong's standard error of it; the exact average precision of the binned score,
+and its standard error by the delta method. In either average precision, binned or not, the precision of each positive
+lies between that of its bin's first positive, all its negatives before it, and of its last, with none. Vectorised over
+leading dimensions; with one class absent everything is NaN, exactly there and nowhere else. Costs O(bins).
 
 Sources: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, whose per-row components are functions of the bin, so
-the variance needs only counts; Hoeffding (1963), JASA 58, for the interval when that variance is zero.
+the variance needs only counts; Hoeffding (1963), JASA 58, for the interval when that variance is zero; average
+precision is the sum of Zhu (2004) and of scikit-learn, without interpolation.
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
+from killick.stats.intervals import share_interval
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["AreaUnderCurve", "roc_auc"]
+__all__ = ["AreaUnderCurve", "AveragePrecision", "average_precision", "roc_auc"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,19 @@ class AreaUnderCurve:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class AveragePrecision:
+    """The average precision of binned scores. All fields have the leading shape of the counts."""
+
+    value: NDArray[np.float64]
+    standard_error: NDArray[np.float64]
+    positives: NDArray[np.float64]
+
+    def interval(self, confidence: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the two ends, in [0, 1]; where all positives come first, as if each had been a trial."""
+        return share_interval(self.value, self.standard_error, self.positives, confidence)
+
+
 def roc_auc(positives: ArrayLike, negatives: ArrayLike) -> AreaUnderCurve:
     """Return the area under the ROC curve.
 
@@ -80,6 +98,36 @@ def roc_auc(positives: ArrayLike, negatives: ArrayLike) -> AreaUnderCurve:
         value=np.where(known, value, np.nan),
         standard_error=np.where(known, np.sqrt(variance), np.nan),
         smaller_class=np.where(known, np.minimum(total_p, total_n), np.nan),
+    )
+
+
+def average_precision(positives: ArrayLike, negatives: ArrayLike) -> AveragePrecision:
+    """Return the average precision: precision at each bin from the top, weighted by the positives it adds.
+
+    Args:
+        positives: rows with the label, per score bin in ascending order of score, [..., bins].
+        negatives: rows without it, [..., bins].
+
+    >>> found = average_precision([0, 1, 3], [4, 1, 1])
+    >>> round(float(found.value), 4), round(float(found.standard_error), 4)
+    (0.7292, 0.2054)
+    """
+    p, n = np.broadcast_arrays(np.asarray(positives, dtype=np.float64), np.asarray(negatives, dtype=np.float64))
+    total_p = p.sum(axis=-1)
+    known = (total_p > 0) & (n.sum(axis=-1) > 0)
+    some_p = np.where(known, total_p, 1.0)[..., None]
+    above_p, above_n = (np.cumsum(c[..., ::-1], axis=-1)[..., ::-1] for c in (p, n))
+    above = np.maximum(above_p + above_n, 1.0)
+    precision = above_p / above
+    value = (p * precision).sum(axis=-1, keepdims=True) / some_p
+    # The derivatives by one more positive and one more negative of a bin, which each bin below feels as well.
+    by_positive = (precision - value) / some_p + np.cumsum(p / some_p * above_n / above**2, axis=-1)
+    by_negative = -np.cumsum(p / some_p * above_p / above**2, axis=-1)
+    variance = (p * by_positive**2 + n * by_negative**2).sum(axis=-1)
+    return AveragePrecision(
+        value=np.where(known, value[..., 0], np.nan),
+        standard_error=np.where(known, np.sqrt(variance), np.nan),
+        positives=np.where(known, total_p, 0.0),
     )
 
 
