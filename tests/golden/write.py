@@ -9,12 +9,15 @@ new schema (`killick.profile/2`), a new file beside the old ones, and a reader f
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from killick.profiles.codec import pack_profile, pack_scale
+from killick.profiles.kpis import fit_kpi
+from killick.profiles.outcome_rows import Outcomes
 from killick.profiles.profile import Profile, profile_outcomes, profile_rows
 from killick.profiles.scale import Scale, fit_scale
 
@@ -37,6 +40,7 @@ def golden() -> tuple[Scale, Profile]:
     )
     kinds = {"temp": "numeric", "precip": "numeric", "carrier": "categorical", "weekend": "boolean"}
     scale = fit_scale(table, kinds, ranges={"temp": (-40.0, 130.0)}, score="score", outcome="label", threshold=0.4)
+    scale = replace(scale, kpis=(fit_kpi(pl.Series("cost", at % 13 / 2)),))
     odd = pl.DataFrame(
         {
             "temp": [None, float("nan"), float("inf"), float("-inf"), 1e308, 900.0],
@@ -50,8 +54,9 @@ def golden() -> tuple[Scale, Profile]:
     held = pl.concat([table, odd])
     one = np.zeros(held.height, np.int64)
     (features,) = profile_rows(scale, held, one, 1)
-    labels = np.arange(held.height) % 3 % 2
-    (outcomes,) = profile_outcomes(scale, held["score"].to_numpy(), labels, one, 1)
+    row = np.arange(held.height)
+    known = Outcomes(labels=pl.Series(row % 3 % 2), scores=held["score"], kpis={"cost": pl.Series(row % 11 / 2)})
+    (outcomes,) = profile_outcomes(scale, known, one, 1)
     return scale, features + outcomes
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from killick.profiles.outcome_rows import Outcomes
 from killick.profiles.profile import Profile, profile_outcomes, profile_rows
 from killick.profiles.scale import Scale, fit_scale
 from killick.testing.laws import LAWS, SCHEMA, frames, parts
@@ -37,8 +38,8 @@ def profiler_of(scale: Scale):
         (features,) = profile_rows(scale, rows, groups, 1)
         known = rows["label"].is_not_null().to_numpy()
         labelled = rows.filter(known)
-        scores, labels = labelled["score"].to_numpy(), labelled["label"].to_numpy()
-        (outcomes,) = profile_outcomes(scale, scores, labels, groups[known], 1)
+        found = Outcomes(labels=labelled["label"], scores=labelled["score"])
+        (outcomes,) = profile_outcomes(scale, found, groups[known], 1)
         return features + outcomes
 
     return profiler

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from killick.clock import HOUR, Window
-from killick.engine.measure import WINDOWS_MAX, learn_reference, profile_batch, profile_labels, profile_windows
+from killick.engine.measure import WINDOWS_MAX, learn_reference, profile_batch, profile_labels, profile_table
 from killick.errors import DataError
 from killick.ports.control import ProfileKey
+from killick.profiles.outcome_rows import Outcomes
 from killick.profiles.profile import Profile, profile_outcomes, profile_rows
 from killick.spec.document import Band, Label, Schema, Spec
 from killick.telemetry.segments import EVERYTHING, REST, group_by
@@ -57,7 +58,7 @@ def alone(rows: pl.DataFrame) -> tuple[Profile, Profile]:
     """Profile rows as one group: the features and scores, and the outcomes."""
     one = np.zeros(rows.height, np.int64)
     (features,) = profile_rows(SCALE, rows, one, 1)
-    (outcomes,) = profile_outcomes(SCALE, rows["score"].to_numpy(), rows["label"].to_numpy(), one, 1)
+    (outcomes,) = profile_outcomes(SCALE, Outcomes(labels=rows["label"], scores=rows["score"]), one, 1)
     return features, outcomes
 
 
@@ -109,7 +110,7 @@ def test_segments_of_a_grouping_add_up_to_everything() -> None:
 def test_windows_of_a_reference_are_those_with_rows_oldest_first() -> None:
     """Each holds the segments that it has, and together they are the reference."""
     table = arranged(400, 5).filter(~pl.col("event_time").is_between(0, HOUR, closed="left"))
-    windows = profile_windows(SCALE, table, SPEC, HOUR)
+    windows = profile_table(SCALE, table, SPEC, HOUR).windows
     assert [healthy.window for healthy in windows] == [
         Window(start, start + HOUR) for start in (-2 * HOUR, -HOUR, HOUR, 2 * HOUR)
     ]
@@ -124,7 +125,7 @@ def test_a_reference_of_too_many_windows_is_refused() -> None:
     """Nobody looks at more; the message says how many there are."""
     table = arranged(WINDOWS_MAX + 1, 1).with_columns(event_time=pl.arange(WINDOWS_MAX + 1) * HOUR)
     with pytest.raises(DataError, match=f"reference: spans {WINDOWS_MAX + 1} windows"):
-        profile_windows(SCALE, table, SPEC, HOUR)
+        profile_table(SCALE, table, SPEC, HOUR)
 
 
 def test_a_reference_needs_rows_and_a_column() -> None:
@@ -150,7 +151,7 @@ def test_batches_by_known_segments_add_up(rows: int, cut: int) -> None:
 
 def test_windows_by_known_segments_hold_no_others() -> None:
     """A reference's windows, grouped as somebody else's."""
-    windows = profile_windows(SCALE, arranged(200, 8), SPEC, HOUR, [EVERYTHING, (("origin", "JFK"),)])
+    windows = profile_table(SCALE, arranged(200, 8), SPEC, HOUR, [EVERYTHING, (("origin", "JFK"),)]).windows
     assert {s for healthy in windows for s in healthy.profiles if len(s) == 1 and s[0][0] == "origin"} == {
         (("origin", "JFK"),),
         (("origin", REST),),

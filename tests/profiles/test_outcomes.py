@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,19 +11,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from killick.checks.performance import measure
-from killick.profiles.outcomes import SCORE_BINS, OutcomeScale, ScoreScale, log_losses, score_bins
+from killick.profiles.kpis import KpiScale
+from killick.profiles.outcome_rows import Outcomes
+from killick.profiles.outcomes_binary import BinaryOutcome
+from killick.profiles.outcomes_classes import ClassOutcome
+from killick.profiles.outcomes_values import ValueOutcome
 from killick.profiles.profile import Profile, profile_outcomes, profile_rows
 from killick.profiles.scale import Scale
+from killick.profiles.scores import SCORE_BINS, ScoreScale, log_losses, score_bins
 from killick.stats.ranking import roc_auc
 
-SCALE = Scale((ScoreScale("score"),), OutcomeScale("label", 0.5))
+if TYPE_CHECKING:
+    from killick.profiles.outcomes import OutcomeScale
+
+SCALE = Scale((ScoreScale("score"),), BinaryOutcome("label", 0.5))
 BELOW_ONE = np.nextafter(1.0, 0.0)
 
 
-def outcomes(scores: object, labels: object, scale: Scale = SCALE) -> Profile:
-    """Profile scores and labels."""
-    taken = np.asarray(scores, dtype=np.float64)
-    return profile_outcomes(scale, taken, np.asarray(labels, np.int64), np.zeros(len(taken), np.int64), 1)[0]
+def outcomes(scores: object, labels: object, scale: Scale = SCALE, decisions: object = None) -> Profile:
+    """Profile scores, labels and, where they are given, decisions."""
+    taken = pl.Series(scores, dtype=pl.Float64)
+    held = Outcomes(
+        labels=pl.Series(labels), scores=taken, decisions=None if decisions is None else pl.Series(decisions)
+    )
+    return profile_outcomes(scale, held, np.zeros(len(taken), np.int64), 1)[0]
 
 
 def scored(values: list[float | None]) -> Profile:
@@ -89,7 +102,7 @@ def test_confusion_is_exact(threshold: float) -> None:
     rng = np.random.default_rng(3)
     scores = np.round(rng.random(2000), 1)
     labels = (rng.random(2000) < scores).astype(int)
-    scale = Scale((), OutcomeScale("label", threshold))
+    scale = Scale((), BinaryOutcome("label", threshold))
     counts = outcomes(scores, labels, scale).counts_of("label")[2 * SCORE_BINS :]
     assert counts.tolist() == confusion_matrix(labels, scores > threshold, labels=[0, 1]).ravel(order="F").tolist()
 
@@ -114,6 +127,75 @@ def test_rows_without_a_usable_score_count_nothing() -> None:
     made = outcomes([float("nan"), 2.0, -1.0, 0.7], [1, 1, 0, 1])
     assert made.counts_of("label").sum() == 2  # one score bin, one cell of the confusion
     assert made.rows == 0  # to be added to the prediction's own profile, which has counted the row
+
+
+def test_recorded_decisions_stand_before_the_threshold() -> None:
+    """An operator may overrule the score; a row without a decision is in no cell of the confusion, yet has a loss."""
+    made = outcomes([0.9, 0.9, 0.1, 0.1], [1, 0, 1, 0], decisions=[True, False, True, None])
+    assert made.counts_of("label")[2 * SCORE_BINS :].tolist() == [1, 0, 0, 2]
+    assert made.counts_of("label")[: 2 * SCORE_BINS].sum() == 4
+    assert measure(made, "error_rate").value == 0.0
+    assert measure(made, "log_loss").labels == 4
+
+
+def test_a_decision_needs_no_score() -> None:
+    """Of a model that only decides, what decisions say is known, and nothing of probabilities."""
+    held = Outcomes(labels=pl.Series([1, 0, None]), decisions=pl.Series([1, 1, 1]))
+    (made,) = profile_outcomes(SCALE, held, np.zeros(3, np.int64), 1)
+    assert measure(made, "precision").value == 0.5
+    assert (measure(made, "log_loss").value, measure(made, "log_loss").labels) == (None, 0)
+
+
+def test_a_label_that_has_not_come_counts_nothing() -> None:
+    """Null, NaN as pandas has it, and what is neither of the two labels."""
+    held = Outcomes(labels=pl.Series([None, float("nan"), 2.0, 1.0]), scores=pl.Series([0.5] * 4))
+    (made,) = profile_outcomes(SCALE, held, np.zeros(4, np.int64), 1)
+    assert made.counts_of("label").sum() == 2
+    assert made.sums_of("label")[0] == pytest.approx(np.log(2))
+
+
+def test_groups_are_each_profiled_alone() -> None:
+    """One pass over all groups counts what a filter for each would."""
+    rng = np.random.default_rng(4)
+    scores, labels, groups = rng.random(90), rng.integers(0, 2, 90), rng.integers(0, 3, 90)
+    held = Outcomes(labels=pl.Series(labels), scores=pl.Series(scores))
+    for group, made in enumerate(profile_outcomes(SCALE, held, groups, 3)):
+        assert made == outcomes(scores[groups == group], labels[groups == group])
+
+
+NUMBERS = st.none() | st.floats(-1e3, 1e3) | st.sampled_from([1e12, 1e200, float("nan"), float("inf")])
+TRUTHS = st.none() | st.sampled_from([0.0, 1.0, 2.5])
+KPIS = (KpiScale("cost", 1.0, 2.0), KpiScale("income", 0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [BinaryOutcome("label", 0.5), ClassOutcome("label", ("0.0", "x")), ValueOutcome("label", 1.0, 2.0, 0.5)],
+    ids=lambda scale: type(scale).__name__,
+)
+@given(
+    rows=st.lists(st.tuples(st.none() | st.sampled_from([0.0, 1.0, 2.5]), NUMBERS, NUMBERS), max_size=20), cut=st.data()
+)
+def test_outcomes_add_up_however_rows_are_split(
+    scale: OutcomeScale, rows: list[tuple[float | None, ...]], cut: st.DataObject
+) -> None:
+    """Of every kind of model, with business figures, whatever is missing or absurd; and no sum is ever no number."""
+    whole = Scale((), scale, kpis=KPIS)
+
+    def made(part: list[tuple[float | None, ...]]) -> Profile:
+        labels, scores, costs = (pl.Series([row[at] for row in part], dtype=pl.Float64) for at in range(3))
+        text = labels.cast(pl.String) if isinstance(scale, ClassOutcome) else labels
+        given = None if isinstance(scale, BinaryOutcome) else text
+        held = Outcomes(labels=text, scores=scores, decisions=given, label_scores=scores, kpis={"cost": costs})
+        return profile_outcomes(whole, held, np.zeros(len(part), np.int64), 1)[0]
+
+    at = cut.draw(st.integers(0, len(rows)))
+    together, left, right = made(rows), made(rows[:at]), made(rows[at:])
+    assert np.array_equal(together.counts, (left + right).counts)
+    assert np.allclose(together.sums, (left + right).sums, rtol=1e-9, atol=1e-9 * np.abs(together.sums).max(initial=1))
+    assert np.isfinite(together.sums).all()
+    assert (together.counts >= 0).all()
+    assert made([]) == Profile.empty(whole)
 
 
 def test_a_corrected_label_is_a_subtraction_and_an_addition() -> None:

@@ -11,13 +11,14 @@ import pytest
 from killick.errors import CallError
 from killick.profiles.categorical import CategoricalScale
 from killick.profiles.numeric import NumericScale
-from killick.profiles.outcomes import OutcomeScale, ScoreScale
+from killick.profiles.outcomes_binary import BinaryOutcome
 from killick.profiles.profile import Profile
 from killick.profiles.scale import Scale, fit_scale
+from killick.profiles.scores import ScoreScale
 
 NUMERIC = NumericScale("x", (0.0, 1.0), 0.5, 0.25, 0.0, 1.0)
 CATEGORICAL = CategoricalScale("c", ("a", "b"))
-SCORE, OUTCOME = ScoreScale("score"), OutcomeScale("label", 0.5)
+SCORE, OUTCOME = ScoreScale("score"), BinaryOutcome("label", 0.5)
 SCALE = Scale((NUMERIC, CATEGORICAL, SCORE), OUTCOME)
 
 CHANGES = {
@@ -28,6 +29,8 @@ CHANGES = {
     "spread": (NUMERIC, {"spread": 0.26}),
     "low": (NUMERIC, {"low": -1.0}),
     "high": (NUMERIC, {"high": 2.0}),
+    "low fence": (NUMERIC, {"fence_low": -1.0}),
+    "high fence": (NUMERIC, {"fence_high": 2.0}),
     "category": (CATEGORICAL, {"categories": ("a", "c")}),
     "order of categories": (CATEGORICAL, {"categories": ("b", "a")}),
     "categorical column": (CATEGORICAL, {"column": "d"}),
@@ -72,7 +75,7 @@ def test_the_fingerprint_changes_with_kind_order_and_outcome() -> None:
 
 def test_the_fingerprint_is_the_same_on_every_host() -> None:
     """Pinned: it stands in every profile that was ever stored."""
-    assert SCALE.fingerprint[:16] == "783951e855077a6c"
+    assert SCALE.fingerprint[:16] == "97d90f0c4be09ff1"
     assert replace(SCALE).fingerprint == SCALE.fingerprint
 
 
@@ -92,6 +95,6 @@ def test_a_scale_is_fitted_by_kind() -> None:
     assert [part.column for part in scale.parts] == ["x", "c", "b", "p", "y"]
     assert (scale["x"].low, scale["x"].high) == (0.0, 9.0)
     assert scale["b"].categories == ("false", "true")
-    assert scale.outcome == OutcomeScale("y", 0.3)
+    assert scale.outcome == BinaryOutcome("y", 0.3)
     assert [part.column for part in scale.features] == ["x", "c", "b"]
     assert scale.score == ScoreScale("p")

@@ -18,6 +18,8 @@ from killick.profiles.cells import Cells
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from killick.profiles.cells import Floats, Ints
+
 # Beyond a hundred, a category holds too little mass to move PSI; the tail is watched as one.
 CATEGORIES_MAX = 100
 OTHER, MISSING = "other", "missing"
@@ -52,6 +54,17 @@ class CategoricalScale(msgspec.Struct, frozen=True, tag="categorical", tag_field
             index = np.where(series.is_null().to_numpy(), self.bins, index)
         yield Cells(index, self.counts_width)
 
+    def totals(self, series: pl.Series) -> tuple[Ints, Floats]:
+        """Return the counts of all rows together (and no sums): each distinct value is looked up once."""
+        counts = np.zeros(self.counts_width, np.int64)
+        counts[self.bins] = series.null_count()
+        distinct = category_counts(series)
+        codes = distinct["text"].cast(pl.Enum(self.categories), strict=False).to_physical().cast(pl.Int64)
+        np.add.at(counts, codes.fill_null(len(self.categories)).to_numpy(), distinct["rows"].to_numpy())
+        # What has no text at all is counted with those that nobody knows.
+        counts[self.bins - 1] += len(series) - counts.sum()
+        return counts, np.empty(0)
+
     def label(self, cell: int) -> str:
         """Name a count's cell in words.
 
@@ -61,12 +74,29 @@ class CategoricalScale(msgspec.Struct, frozen=True, tag="categorical", tag_field
         return (*self.categories, OTHER, MISSING)[cell]
 
 
-def fit_categorical(series: pl.Series) -> CategoricalScale:
-    """Learn a column's categories from the reference: the commonest hundred, ties in order of the text."""
+def fit_categorical(series: pl.Series, counts: pl.DataFrame | None = None) -> CategoricalScale:
+    """Learn a column's categories from the reference: the commonest hundred, ties in order of the text.
+
+    Args:
+        series: the column.
+        counts: its `category_counts`, where they are known already.
+    """
+    rows = category_counts(series) if counts is None else counts
+    common = rows.sort(["rows", "text"], descending=[True, False])["text"].head(CATEGORIES_MAX)
+    return CategoricalScale(series.name, tuple(common.to_list()))
+
+
+def category_counts(series: pl.Series) -> pl.DataFrame:
+    """Return each category as `text`, and how many `rows` have it, missing ones left out.
+
+    >>> category_counts(pl.Series([1.0, 1.0, None])).rows()
+    [('1', 2)]
+    """
+    if series.dtype.is_nested():
+        return pl.DataFrame(schema={"text": pl.String, "rows": pl.UInt32})
     # Under names of our own: an operator's column may well be called "count".
-    text = as_text(series).drop_nulls().alias("text")
-    counts = text.value_counts(name="rows").sort(["rows", "text"], descending=[True, False])
-    return CategoricalScale(series.name, tuple(counts["text"].head(CATEGORIES_MAX).to_list()))
+    counts = series.alias("text").drop_nulls().value_counts(name="rows")
+    return counts.with_columns(as_text(counts["text"]))
 
 
 def as_text(series: pl.Series) -> pl.Series:

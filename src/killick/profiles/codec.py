@@ -15,6 +15,8 @@ import msgspec
 import numpy as np
 
 from killick.errors import DataError, Mistake
+from killick.profiles.facets import Facets  # noqa: TC001 - msgspec reads the annotation
+from killick.profiles.kpis import KpiScale
 from killick.profiles.outcomes import OutcomeScale
 from killick.profiles.profile import Profile
 from killick.profiles.scale import AnyScale, Scale
@@ -39,6 +41,7 @@ class _PackedProfile(msgspec.Struct, frozen=True):
 class _PackedScale(msgspec.Struct, frozen=True):
     schema: str
     parts: tuple[AnyScale, ...]
+    facets: tuple[Facets, ...] = ()
 
 
 def pack_profile(profile: Profile) -> bytes:
@@ -70,7 +73,7 @@ def unpack_profile(packed: bytes, scale: Scale) -> Profile:
 
 def pack_scale(scale: Scale) -> bytes:
     """Return a scale as JSON."""
-    return msgspec.json.encode(_PackedScale(SCALE_SCHEMA, scale.parts))
+    return msgspec.json.encode(_PackedScale(SCALE_SCHEMA, scale.parts, scale.facets))
 
 
 def unpack_scale(packed: bytes) -> Scale:
@@ -86,8 +89,9 @@ def unpack_scale(packed: bytes) -> Scale:
     if held.schema != SCALE_SCHEMA:
         raise _refused("scale", "is of a schema that this version cannot read", held.schema)
     outcomes = [part for part in held.parts if isinstance(part, OutcomeScale)]
-    columns = tuple(part for part in held.parts if not isinstance(part, OutcomeScale))
-    return Scale(columns, outcomes[0] if outcomes else None)
+    columns = tuple(part for part in held.parts if not isinstance(part, OutcomeScale | KpiScale))
+    kpis = tuple(part for part in held.parts if isinstance(part, KpiScale))
+    return Scale(columns, outcomes[0] if outcomes else None, held.facets, kpis)
 
 
 def _vector(packed: bytes, dtype: DTypeLike, width: int, what: str) -> np.ndarray[tuple[int], Any]:

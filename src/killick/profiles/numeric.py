@@ -3,7 +3,8 @@
 Guarantee: counts are exact; PSI, the KS bracket and rank distances need only them, and Wasserstein-1 is exact from
 counts and sums wherever the two distribution functions do not cross inside a bin (Vallender 1974; derivation in the
 docs). No value, however large, can move a bin: bins come from the reference's quantiles and stay.
-Cost: about 10 ns a value, whatever the number of bins; 2 x about 30 numbers a column.
+Cost: about 5 ns a value for all rows at once, by sorting blocks that stay in a core's cache; about 10 ns where rows are
+told apart by group. 2 x about 30 numbers a column.
 
 Bins are right-closed, `(edge, next edge]`. A value that makes up more than half a bin's share (an atom, such as
 `precip = 0`) has a bin of its own, or its mass would blur its neighbours. Beyond what the reference held, bins go on at
@@ -39,8 +40,14 @@ LARGEST = 1e100
 _SPREAD_MIN = 1e-40
 # Rounding alone spreads a constant by about 1e-16 of its value, and no real spread comes near that.
 _SPREAD_RELATIVE_MIN = 1e-12
-# A block of values that stays in a core's cache while all edges pass over it.
+# Tukey's far fences: three interquartile ranges beyond the quartiles (Exploratory Data Analysis, 1977), where a normal
+# column has two values in a million.
+_FENCE_RANGES = 3.0
+# A block of values that stays in a core's cache while it is sorted, or while all edges pass over it.
 _BLOCK_ROWS = 32_768
+# Bins need no more rows than this to be learned: the share of a bin of five percent is then known to a tenth of a
+# percent of the rows, and both sides are counted in full afterwards.
+_FIT_ROWS, _FIT_SEED = 131_072, 0
 # With fewer rows the calls cost more than they save, and with more edges a byte could not count them.
 _SCAN_ROWS_MIN, _SCAN_EDGES_MAX = 8_192, 255
 # Missing, NaN, -inf and +inf follow the bins: unknown is a value, and each of the four has another cause.
@@ -50,7 +57,8 @@ ODD = ("missing", "nan", "negative_infinity", "positive_infinity")
 class NumericScale(msgspec.Struct, frozen=True, tag="numeric", tag_field="kind"):
     """The yardstick of a numeric column: inner edges, centre and spread for moments, and the range that is expected.
 
-    `low` and `high` are inclusive, and edges: what lies outside can be counted exactly.
+    `low` and `high` are inclusive, and edges: what lies outside can be counted exactly. So are Tukey's far fences; a
+    column whose middle half does not vary has none, and both are 0.
     """
 
     column: str
@@ -59,6 +67,8 @@ class NumericScale(msgspec.Struct, frozen=True, tag="numeric", tag_field="kind")
     spread: float
     low: float = 0.0
     high: float = 0.0
+    fence_low: float = 0.0
+    fence_high: float = 0.0
 
     @property
     def bins(self) -> int:
@@ -91,6 +101,32 @@ class NumericScale(msgspec.Struct, frozen=True, tag="numeric", tag_field="kind")
         yield Cells(index, self.counts_width)
         yield Cells(index, self.counts_width, held, kept=self.bins)
         yield Cells(None, 1, np.square(moments, out=moments))
+
+    def totals(self, series: pl.Series) -> tuple[Ints, Floats]:
+        """Return the counts and sums of all rows together.
+
+        The same numbers as `cells` gives to a single group, without saying of each row where it fell: a sorted block is
+        cut at the edges by a binary search for each edge.
+        """
+        values = _numbers(series)
+        edges, counts, sums = np.asarray(self.edges), np.zeros(self.counts_width, np.int64), np.zeros(self.sums_width)
+        for start in range(0, len(values), _BLOCK_ROWS):
+            # NaN is sorted behind infinity.
+            block = np.sort(values[start : start + _BLOCK_ROWS])
+            first, last, known = np.searchsorted(block, [-LARGEST, np.nextafter(LARGEST, np.inf), np.nan])
+            held = block[first:last]
+            ends = np.append(np.searchsorted(held, edges, side="right"), len(held))
+            starts = np.append(0, ends[:-1])
+            counts[: self.bins] += ends - starts
+            counts[self.bins :] += (0, len(block) - known, first, known - last)
+            filled = ends > starts
+            if len(held):
+                sums[: self.bins][filled] += np.add.reduceat(held, starts[filled])
+            moments = (held - self.centre) / self.spread
+            sums[-1] += np.square(moments, out=moments).sum()
+        # A null is a NaN among numbers; only the column knows which it was.
+        counts[self.bins : self.bins + 2] += (series.null_count(), -series.null_count())
+        return counts, sums
 
     def label(self, cell: int) -> str:
         """Name a count's cell in words.
@@ -125,32 +161,46 @@ def fit_numeric(series: pl.Series, declared: tuple[float, float] | None = None) 
     A column without a single finite value has no edges but those of a declared range: all that comes later falls into
     one bin, and says so.
     """
-    # Sorted, so that rows in another order give the same scale to the last bit.
-    values = np.sort(_numbers(series))
-    values = values[np.abs(values) <= LARGEST]
+    everything = _numbers(series)
+    least, most = _extremes(everything)
     if declared:
         declared = max(declared[0], -LARGEST), min(declared[1], LARGEST)
-    if not len(values):
+    if least > most:
         edges = np.unique([np.nextafter(declared[0], -np.inf), declared[1]]) if declared else np.empty(0)
         return NumericScale(series.name, tuple(edges.tolist()), 0.0, 1.0, *(declared or (0.0, 0.0)))
-    least, most = float(values[0]), float(values[-1])
     low, high = declared or (least, most)
+    # Sorted, so that rows in another order give the same scale to the last bit.
+    values = np.sort(_some(everything))
+    values = values[np.abs(values) <= LARGEST]
     inner = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf")
     atoms = _atoms(values)
     core = _core(values)
     spread = _spread(core) or _spread(values) or 1.0
+    fences = _fences(values)
     beyond = np.asarray(OUTER) * spread
-    below = np.nextafter(np.concatenate([atoms, [least, low]]), -np.inf)
-    edges = np.unique(np.concatenate([inner, atoms, below, [most, high], least - beyond, most + beyond]))
+    below = np.nextafter(np.concatenate([atoms, [least, low], fences[:1]]), -np.inf)
+    edges = np.unique(np.concatenate([inner, atoms, below, [most, high], fences[1:], least - beyond, most + beyond]))
     edges += 0.0  # -0.0 and 0.0 are one edge, and must be one text in the fingerprint
-    return NumericScale(series.name, tuple(edges.tolist()), float(core.mean()), spread, low + 0.0, high + 0.0)
+    return NumericScale(
+        series.name, tuple(edges.tolist()), float(core.mean()), spread, low + 0.0, high + 0.0, *(fences + 0.0).tolist()
+    )
 
 
 def outside(scale: NumericScale, counts: Ints) -> Ints:
     """Return how many values lie outside the expected range, shape `[...]` for counts `[..., cells]`."""
-    edges = np.asarray(scale.edges)
-    tops = np.append(edges, np.inf)
-    inside = (tops >= scale.low) & (tops <= scale.high)
+    return _beyond(scale, counts, scale.low, scale.high)
+
+
+def beyond_fences(scale: NumericScale, counts: Ints) -> Ints:
+    """Return how many values lie beyond Tukey's far fences, as `outside`; none where there are no fences."""
+    if scale.fence_low == scale.fence_high:
+        return np.zeros(counts.shape[:-1], np.int64)
+    return _beyond(scale, counts, scale.fence_low, scale.fence_high)
+
+
+def _beyond(scale: NumericScale, counts: Ints, low: float, high: float) -> Ints:
+    tops = np.append(np.asarray(scale.edges), np.inf)
+    inside = (tops >= low) & (tops <= high)
     beyond: Ints = counts[..., : scale.bins][..., ~inside].sum(axis=-1)
     return beyond
 
@@ -178,9 +228,33 @@ def _bins(edges: Floats, values: Floats) -> Ints:
 
 def _numbers(series: pl.Series) -> Floats:
     """Return the values as float64; NaN for what is missing, and for what is no number (text, a list)."""
-    if series.dtype.is_nested():
+    if series.dtype.is_nested() or series.dtype == pl.Object:
         return np.full(len(series), np.nan)
+    if isinstance(series.dtype, pl.Categorical | pl.Enum):
+        series = series.cast(pl.String)
     return series.cast(pl.Float64, strict=False).to_numpy()
+
+
+def _extremes(values: Floats) -> tuple[float, float]:
+    """The least and the largest usable value; infinity and minus infinity where there is none."""
+    least, most = float(np.fmin.reduce(values, initial=np.inf)), float(np.fmax.reduce(values, initial=-np.inf))
+    if least < -LARGEST or (most > LARGEST and least <= most):
+        return _extremes(values[np.abs(values) <= LARGEST])
+    return least, most
+
+
+def _some(values: Floats) -> Floats:
+    """All values, or so many that bins can be learned from them: by chance, since a step might meet a rhythm."""
+    if len(values) <= _FIT_ROWS:
+        return values
+    return values[np.random.default_rng(_FIT_SEED).integers(0, len(values), _FIT_ROWS)]
+
+
+def _fences(values: Floats) -> Floats:
+    """Tukey's far fences of sorted values, low and high; empty where the middle half does not vary."""
+    lower, upper = np.quantile(values, [0.25, 0.75], method="inverted_cdf")
+    reach = _FENCE_RANGES * (upper - lower)
+    return np.array([lower - reach, upper + reach]) if reach > 0 else np.empty(0)
 
 
 def _core(values: Floats) -> Floats:

@@ -1,125 +1,18 @@
-"""The summaries of a score and of its outcomes: what performance is computed from.
+"""The kinds of outcome that there are, one for each task: what performance is computed from.
 
-Guarantee: log loss, error rate, confusion and base rate are exact; ROC AUC is exact up to ties inside a score bin, an
-error of at most half the mass of positives and negatives that share a bin (statistics 3.1). A label that is corrected
-later is one subtraction and one addition.
-Cost: 100 score bins, twice (score; score x label), and a handful of sums.
+Each has `column`, `counts_width`, `sums_width` and `outcome_cells(outcomes, rows)`, and a file of its own; what else
+the house takes from these files is named here.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
-import msgspec
-import numpy as np
+from killick.profiles.outcomes_binary import BinaryOutcome
+from killick.profiles.outcomes_classes import ClassOutcome
+from killick.profiles.outcomes_values import ValueOutcome
+from killick.profiles.scores import SCORE_BINS, ScoreScale, log_losses, score_bins, valid_scores
 
-from killick.profiles.cells import Cells
+__all__ = ["SCORE_BINS", "OutcomeScale", "ScoreScale", "log_losses", "score_bins", "valid_scores"]
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import polars as pl
-    from numpy.typing import NDArray
-
-    from killick.profiles.cells import Floats, Ints
-
-SCORE_BINS = 100
-# A probability of exactly 0 or 1 that turns out wrong would cost infinitely much; this is float64's own resolution, and
-# what scikit-learn's log_loss does.
-_CLIP = float(np.finfo(np.float64).eps)
-
-
-class ScoreScale(msgspec.Struct, frozen=True, tag="score", tag_field="kind"):
-    """The yardstick of a probability: a hundred even bins of [0, 1], then *outside* and *missing*."""
-
-    column: str
-
-    @property
-    def bins(self) -> int:
-        """How many cells hold scores: the even bins, and *outside*."""
-        return SCORE_BINS + 1
-
-    @property
-    def counts_width(self) -> int:
-        """How many counts: the bins, and *missing*."""
-        return self.bins + 1
-
-    @property
-    def sums_width(self) -> int:
-        """How many sums: the score by bin."""
-        return SCORE_BINS
-
-    def cells(self, series: pl.Series) -> Iterator[Cells]:
-        """Sort scores into bins, with their sums."""
-        scores = series.to_numpy().astype(np.float64)
-        missing = np.isnan(scores)
-        valid = valid_scores(scores)
-        bins = score_bins(scores, valid)
-        yield Cells(np.where(valid, bins, np.where(missing, self.bins, SCORE_BINS)), self.counts_width)
-        yield Cells(bins, SCORE_BINS, np.where(valid, scores, 0.0))
-
-    def label(self, cell: int) -> str:
-        """Name a count's cell in words.
-
-        >>> ScoreScale("p").label(31)
-        '[0.31, 0.32)'
-        """
-        if cell >= SCORE_BINS:
-            return ("outside [0, 1]", "missing")[cell - SCORE_BINS]
-        return f"[{cell / SCORE_BINS:.2f}, {(cell + 1) / SCORE_BINS:.2f})"
-
-
-class OutcomeScale(msgspec.Struct, frozen=True, tag="outcome", tag_field="kind"):
-    """The yardstick of a binary outcome: score bin x label, confusion at a threshold, loss and its square."""
-
-    column: str
-    threshold: float
-
-    @property
-    def counts_width(self) -> int:
-        """Score bins of negatives, then of positives, then TN, FN, FP, TP."""
-        return 2 * SCORE_BINS + 4
-
-    @property
-    def sums_width(self) -> int:
-        """Sum of log loss, and of its square."""
-        return 2
-
-    def outcome_cells(self, scores: Floats, labels: Ints) -> Iterator[Cells]:
-        """Sort scored and labelled rows into cells. Scores lie in [0, 1], labels are 0 or 1."""
-        bins = score_bins(scores, valid_scores(scores))
-        # Two kinds of cell share the counts: each row is in one of either, so they are tallied one after the other.
-        yield Cells(labels * SCORE_BINS + bins, 2 * SCORE_BINS)
-        yield Cells(2 * (scores > self.threshold) + labels, 4)
-        loss = log_losses(scores, labels)
-        yield Cells(None, 1, loss)
-        yield Cells(None, 1, loss**2)
-
-
-def valid_scores(scores: Floats) -> NDArray[np.bool_]:
-    """Whether each score is a probability."""
-    return (scores >= 0) & (scores <= 1)
-
-
-def score_bins(scores: Floats, valid: NDArray[np.bool_]) -> Ints:
-    """The even bin of each score, `[k / 100, (k + 1) / 100)` to the last bit; 0 for what is not a probability.
-
-    >>> score_bins(np.array([0.0, 0.29, 0.57, 1.0]), np.full(4, fill_value=True))
-    array([ 0, 29, 57, 99])
-    """
-    held = np.where(valid, scores, 0.0)
-    bins = (held * SCORE_BINS).astype(np.int64)
-    # 0.29 * 100 is 28.999999999999996: the product may round across an edge, and one step mends it.
-    bins += held >= (bins + 1) / SCORE_BINS
-    bins -= held < bins / SCORE_BINS
-    return np.minimum(bins, SCORE_BINS - 1)
-
-
-def log_losses(scores: Floats, labels: Ints) -> Floats:
-    """The log loss of each prediction, in nats.
-
-    >>> log_losses(np.array([0.5, 1.0]), np.array([1, 1])).round(4)
-    array([0.6931, 0.    ])
-    """
-    sure = np.clip(scores, _CLIP, 1 - _CLIP)
-    return -np.log(np.where(labels == 1, sure, 1 - sure))
+OutcomeScale: TypeAlias = BinaryOutcome | ClassOutcome | ValueOutcome

@@ -9,22 +9,26 @@ Cost: two vectors whose length the scale fixes, whatever the number of rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import polars as pl
 
 from killick.errors import CallError, Mistake
-from killick.profiles.outcomes import valid_scores
+from killick.profiles.facets import with_facets
+from killick.profiles.outcomes import ScoreScale
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from killick.profiles.cells import Cells, Floats, Ints
-    from killick.profiles.scale import Scale
+    from killick.profiles.outcome_rows import Outcomes
+    from killick.profiles.scale import ColumnScale, Scale
 
 # Each row's group, and how many groups there are.
 Groups: TypeAlias = "tuple[Ints, int]"
+# As `map` does: a function and its arguments in, its results out, in order.
+Each: TypeAlias = "Callable[..., Iterable[Any]]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,34 +100,46 @@ def profile_rows(scale: Scale, table: pl.DataFrame, groups: Ints, number_of_grou
     return profiles
 
 
-def profile_groupings(scale: Scale, table: pl.DataFrame, groupings: Sequence[Groups]) -> list[list[Profile]]:
-    """Profile rows by several groupings at once, each as `profile_rows` does: a row's cells are looked up only once."""
-    counts: list[list[Ints]] = [[np.bincount(groups, minlength=number)[:, None]] for groups, number in groupings]
-    sums: list[list[Floats]] = [[] for _ in groupings]
-    for part in scale.columns:
-        series = table[part.column] if part.column in table.columns else _nothing(part.column, table.height)
-        cells = tuple(part.cells(series))
-        for at, (groups, number) in enumerate(groupings):
-            _tally(cells, groups, number, counts[at], sums[at])
-    return [_profiles(scale, *one) for one in zip(counts, sums, strict=True)]
+def profile_groupings(
+    scale: Scale, table: pl.DataFrame, groupings: Sequence[Groups], each: Each = map
+) -> list[list[Profile]]:
+    """Profile rows by several groupings at once, each as `profile_rows` does: a row's cells are looked up only once.
+
+    Args:
+        scale: what to measure with.
+        table: the rows.
+        groupings: each row's group in each grouping.
+        each: applies a function to every column. They do not know one another, and sorting and comparing leave the
+            interpreter free: with threads, two cores are twice as fast.
+    """
+    table = with_facets(table, scale.facets)
+    tallied = list(each(lambda part: _tallied(part, table, groupings), scale.columns))
+    rows = [np.bincount(groups, minlength=number)[:, None] for groups, number in groupings]
+    return [
+        _profiles(scale, [rows[at], *(one[at][0] for one in tallied)], [one[at][1] for one in tallied])
+        for at in range(len(groupings))
+    ]
 
 
-def profile_outcomes(scale: Scale, scores: Floats, labels: Ints, groups: Ints, number_of_groups: int) -> list[Profile]:
-    """Profile outcomes by group: what labels say of scores. Rows without a usable score count nothing.
+def profile_outcomes(scale: Scale, outcomes: Outcomes, groups: Ints, number_of_groups: int) -> list[Profile]:
+    """Profile outcomes by group: what labels say of predictions, and business figures. What is missing counts nothing.
 
     To be added to the profiles of the same predictions, which hold all but this.
+
+    Args:
+        scale: what to measure with.
+        outcomes: what is known of each row.
+        groups: each row's group, shape `[rows]`, below `number_of_groups`.
+        number_of_groups: how many profiles to return.
     """
-    counts: list[Ints] = []
-    sums: list[Floats] = []
-    if scale.outcome:
-        usable = valid_scores(scores)
-        cells = scale.outcome.outcome_cells(scores[usable], labels[usable])
-        _tally(cells, groups[usable], number_of_groups, counts, sums)
     profiles = [Profile.empty(scale) for _ in range(number_of_groups)]
-    if scale.outcome:
+    for part in scale.awaited:
+        counts: list[Ints] = []
+        sums: list[Floats] = []
+        _tally(part.outcome_cells(outcomes, len(groups)), groups, number_of_groups, counts, sums)
         for profile, row_counts, row_sums in zip(profiles, np.hstack(counts), np.hstack(sums), strict=True):
-            profile.counts_of(scale.outcome.column)[:] = row_counts
-            profile.sums_of(scale.outcome.column)[:] = row_sums
+            profile.counts_of(part.column)[:] = row_counts
+            profile.sums_of(part.column)[:] = row_sums
     return profiles
 
 
@@ -147,6 +163,23 @@ def _refuse_other_scale(scale: Scale, profile: Profile) -> None:
         )
 
 
+def _tallied(part: ColumnScale, table: pl.DataFrame, groupings: Sequence[Groups]) -> list[tuple[Ints, Floats]]:
+    """A column's counts and sums in each grouping, shapes `[groups, width]`."""
+    series = table[part.column] if part.column in table.columns else _nothing(part.column, table.height)
+    cells = None
+    tallied = []
+    for groups, number in groupings:
+        if number == 1 and not isinstance(part, ScoreScale):
+            counts, sums = part.totals(series)
+            tallied.append((counts[None, :], sums[None, :]))
+            continue
+        cells = tuple(part.cells(series)) if cells is None else cells
+        held: tuple[list[Ints], list[Floats]] = ([], [])
+        _tally(cells, groups, number, *held)
+        tallied.append((held[0][0], np.hstack(held[1]) if held[1] else np.empty((number, 0))))
+    return tallied
+
+
 def _tally(cells: Iterable[Cells], groups: Ints, number: int, counts: list[Ints], sums: list[Floats]) -> None:
     for cell in cells:
         (counts if cell.weight is None else sums).append(cell.tally(groups, number))  # type: ignore[arg-type]
@@ -154,9 +187,9 @@ def _tally(cells: Iterable[Cells], groups: Ints, number: int, counts: list[Ints]
 
 def _profiles(scale: Scale, counts: list[Ints], sums: list[Floats]) -> list[Profile]:
     number = len(counts[0])
-    if scale.outcome:
-        counts.append(np.zeros((number, scale.outcome.counts_width), np.int64))
-        sums.append(np.zeros((number, scale.outcome.sums_width)))
+    for part in scale.awaited:
+        counts.append(np.zeros((number, part.counts_width), np.int64))
+        sums.append(np.zeros((number, part.sums_width)))
     all_sums = np.hstack(sums) if sums else np.zeros((number, 0))
     return [Profile(scale, c, s) for c, s in zip(np.hstack(counts), all_sums, strict=True)]
 

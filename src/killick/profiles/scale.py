@@ -16,36 +16,49 @@ import msgspec
 
 from killick.identity import fingerprint
 from killick.profiles.categorical import CategoricalScale, fit_categorical
+from killick.profiles.kpis import KpiScale
 from killick.profiles.numeric import NumericScale, fit_numeric
 from killick.profiles.outcomes import OutcomeScale, ScoreScale
+from killick.profiles.outcomes_binary import BinaryOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import polars as pl
 
+    from killick.profiles.facets import Facets
     from killick.spec.document import Kind
 
 ColumnScale: TypeAlias = NumericScale | CategoricalScale | ScoreScale
-AnyScale: TypeAlias = NumericScale | CategoricalScale | ScoreScale | OutcomeScale
+AnyScale: TypeAlias = NumericScale | CategoricalScale | ScoreScale | OutcomeScale | KpiScale
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The yardsticks of all columns, in the order in which a profile holds them."""
+    """The yardsticks of all columns, in the order in which a profile holds them.
+
+    `facets` say which columns are derived from others before rows are measured.
+    """
 
     columns: tuple[ColumnScale, ...]
     outcome: OutcomeScale | None = None
+    facets: tuple[Facets, ...] = ()
+    kpis: tuple[KpiScale, ...] = ()
 
     @cached_property
     def parts(self) -> tuple[AnyScale, ...]:
-        """Every yardstick, the outcome's last."""
-        return (*self.columns, *((self.outcome,) if self.outcome else ()))
+        """Every yardstick, those of what comes later last."""
+        return (*self.columns, *self.awaited)
+
+    @cached_property
+    def awaited(self) -> tuple[OutcomeScale | KpiScale, ...]:
+        """The yardsticks of what is known only after the prediction: the outcome, and business figures."""
+        return (*((self.outcome,) if self.outcome else ()), *self.kpis)
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of every parameter, kinds included."""
-        return fingerprint(msgspec.to_builtins(self.parts))
+        return fingerprint(msgspec.to_builtins((*self.parts, *self.facets)))
 
     @cached_property
     def counts(self) -> Mapping[str, slice]:
@@ -105,7 +118,7 @@ def fit_scale(
         for column, kind in kinds.items()
     ]
     scores = [ScoreScale(score)] if score else []
-    return Scale((*features, *scores), OutcomeScale(outcome, threshold) if outcome else None)
+    return Scale((*features, *scores), BinaryOutcome(outcome, threshold) if outcome else None)
 
 
 def _slices(widths: Mapping[str, int], first: int) -> dict[str, slice]:
