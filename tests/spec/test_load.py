@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from killick.clock import DAY, HOUR, MINUTE
 from killick.errors import Mistake, SpecError
-from killick.spec.document import Band, Gate, Guardrail, Label, Override
+from killick.spec.document import (
+    DRIFT_ALIASES,
+    DRIFT_METHODS,
+    ORDERED_METHODS,
+    Band,
+    Gate,
+    Guardrail,
+    Label,
+    Override,
+)
 from killick.spec.load import extends_of, parse_spec, unheeded
 
 DESIGN = Path(__file__).with_name("design.yaml").read_text(encoding="utf-8")
@@ -185,3 +194,56 @@ def test_a_line_that_is_lost_or_doubled_never_breaks_the_reader(data):
     times = data.draw(st.sampled_from([0, 2]))
     found = attempt("\n".join([*lines[:at], *[lines[at]] * times, *lines[at + 1 :]]))
     assert all(mistake.place and mistake.line for mistake in found)
+
+
+def test_drift_methods_go_by_the_names_of_other_libraries():
+    """For each kind, or for one column; the spec keeps one word for each."""
+    spec = parse_spec(
+        "{killick: 1, model: m, task: binary, schema: {}, drift: {numeric: emd, categorical: chi2, text: js},"
+        " features: {override: {temp: {drift: ks}}}}"
+    )
+    assert spec.drift == {"numeric": "wasserstein", "categorical": "chi_square", "text": "jensen_shannon"}
+    assert spec.features.override["temp"].drift == "kolmogorov_smirnov"
+    assert {*DRIFT_ALIASES.values(), *ORDERED_METHODS} <= set(DRIFT_METHODS)
+
+
+def test_a_multiclass_model_has_a_score_for_each_class():
+    """None of the columns is a feature; one column alone is still the score."""
+    head = "killick: 1\nmodel: m\ntask: multiclass\n"
+    schema = parse_spec(head + "schema: {score: {setosa: p_s, 1: p_1}}").schema
+    assert (schema.score, schema.scores) == (None, {"setosa": "p_s", "1": "p_1"})
+    assert schema.columns == {"p_s", "p_1"}
+    assert parse_spec(head + "schema: {score: p}").schema.scores == {}
+
+
+def test_a_version_says_what_it_reached_when_it_was_made():
+    """By the names of the metrics, as a number or a percentage."""
+    spec = parse_spec(
+        "{killick: 1, model: m, task: binary, schema: {},"
+        " versions: [{name: v1, loader: 'a:b', metrics: {roc_auc: 74%, log_loss: 1.2}}]}"
+    )
+    assert spec.versions[0].metrics == {"roc_auc": 0.74, "log_loss": 1.2}
+
+
+def test_a_misspelt_key_is_one_mistake():
+    """What it should have been is not missing as well, and what stands under it is not told."""
+    (one,) = mistakes("killick: 1\nmodel: churn\ntask: binary\nschemas: {scor: p, nested: {odd: key}}\n")
+    assert str(one) == "line 4, schemas: is not known; did you mean 'schema'?"
+    (other,) = mistakes(HEAD + "versions: [{nam: v1, loader: 'a:b'}]\n")
+    assert str(other).startswith("line 5, versions[0].nam: is not known (found 'v1'); did you mean 'name'?")
+
+
+@pytest.mark.parametrize(
+    ("task", "score", "said"),
+    [
+        ("binary", "{a: p_a}", "schema.score: has a column for each class, and the task is binary"),
+        ("multiclass", "{}", "schema.score: names no class"),
+        ("multiclass", "{a: p_a, b: p_a}", "schema.score.b: is schema.score.a already (found 'p_a')"),
+        ("multiclass", "{a: 3}", "schema.score.a: must be a text (found 3)"),
+        ("multiclass", "{a: id}", "schema.score.a: is schema.prediction_id already"),
+    ],
+)
+def test_the_scores_of_classes_are_checked(task, score, said):
+    """One column for each class, each with that part alone, and only where there are classes."""
+    (one,) = mistakes(f"killick: 1\nmodel: m\ntask: {task}\nschema: {{prediction_id: id, score: {score}}}\n")
+    assert str(one).startswith(f"line 4, {said}")

@@ -18,6 +18,37 @@ def mistakes(text: str) -> tuple[Mistake, ...]:
 
 
 BAD = {
+    "an unknown key with a mapping": (
+        "zzz: {a: {b: c}}",
+        "line 5, zzz: is not known; known here: ",
+    ),
+    "a drift method that is not known": (
+        "drift: {numeric: psy}",
+        "line 5, drift.numeric: is not known (found 'psy'); did you mean 'psi'?",
+    ),
+    "a drift method for no kind": (
+        "drift: {number: psi}",
+        "line 5, drift.number: is not a kind (found 'psi'); did you mean 'numeric'?",
+    ),
+    "an order among categories": (
+        "drift: {categorical: ks}",
+        (
+            "line 5, drift.categorical: needs numbers in an order, which a categorical column has not (found 'ks'); "
+            "write one of psi, chi_square, g_test, jensen_shannon, hellinger, total_variation"
+        ),
+    ),
+    "an order in one column of categories": (
+        "features: {override: {city: {kind: categorical, drift: emd}}}",
+        "line 5, features.override.city.drift: needs numbers in an order, which a categorical column has not",
+    ),
+    "a metric that no version can have": (
+        "versions: [{name: v1, loader: 'a:b', metrics: {roc_auk: 0.7}}]",
+        "line 5, versions[0].metrics.roc_auk: is not known (found 0.7); did you mean 'roc_auc'?",
+    ),
+    "a rate that no version can have": (
+        "versions: [{name: v1, loader: 'a:b', metrics: {roc_auc: 74}}]",
+        "line 5, versions[0].metrics.roc_auc: can never be: roc_auc lies between 0 and 1 (found 74); write 74% or 0.74",
+    ),
     "an unknown key": ("ownr: me", "line 5, ownr: is not known (found 'me'); did you mean 'owner'?"),
     "a key far from any": (
         "keep: {zzzzz: 1}",
@@ -271,11 +302,8 @@ BAD = {
         "line 5, rollout.steps: leaves nobody to compare the canary with",
     ),
     "an unknown gate": (
-        "retraining: {run: [train], gate: {accuracy: better}}",
-        (
-            "line 5, retraining.gate.accuracy: is not known (found 'better'); "
-            "known here: alpha, error_rate, log_loss, roc_auc"
-        ),
+        "retraining: {run: [train], gate: {lift: better}}",
+        "line 5, retraining.gate.lift: is not known (found 'better'); ",
     ),
 }
 

@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 from killick.clock import DAY, HOUR
 from killick.spec.document import (
     ACTIONS,
+    DRIFT_METHODS,
     HIGHER_IS_BETTER,
     INCIDENT_KINDS,
     KINDS,
     METRICS,
     MODES,
+    ORDERED_METHODS,
     SEVERITIES,
     TASKS,
+    WAYS,
     Band,
     FalseAlarms,
     Features,
@@ -77,9 +80,9 @@ def several(values, **bounds):
 
 
 @st.composite
-def schemas(draw):
+def schemas(draw, has_classes=False):
     """Return schemas in which every column plays one part."""
-    columns = iter(draw(st.lists(texts, min_size=12, max_size=12, unique=True)))
+    columns = iter(draw(st.lists(texts, min_size=15, max_size=15, unique=True)))
     parts = ("prediction_id", "event_time", "entity_id", "score", "decision", "version", "latency", "status")
     chosen = {part: next(columns) for part in parts if draw(st.booleans())}
     label = Label(
@@ -88,9 +91,12 @@ def schemas(draw):
         draw(st.just(0) | durations),
         draw(st.none() | texts | st.integers() | st.booleans()),
     )
-    kpis = tuple(Kpi(next(columns), draw(st.none() | texts)) for _ in range(draw(st.integers(0, 2))))
+    ways = st.sampled_from([None, *WAYS])
+    kpis = tuple(Kpi(next(columns), draw(st.none() | texts), draw(ways)) for _ in range(draw(st.integers(0, 2))))
+    classes = draw(st.lists(texts, max_size=3, unique=True)) if has_classes and "score" not in chosen else ()
     return Schema(
         **chosen,
+        scores={each: next(columns) for each in classes},
         decision_threshold=draw(numbers),
         label=draw(st.sampled_from([None, label])),
         kpis=kpis,
@@ -136,8 +142,10 @@ def _bands_agree(segments):
 def overrides():
     """Return overrides, a range only where it means something."""
     ranges = st.none() | st.lists(numbers, min_size=2, max_size=2, unique=True).map(lambda pair: tuple(sorted(pair)))
-    numeric = st.builds(Override, kind=st.sampled_from([None, "numeric"]), unit=st.none() | texts, range=ranges)
-    other = st.builds(Override, kind=st.sampled_from(KINDS), unit=st.none() | texts)
+    methods = st.none() | st.sampled_from(DRIFT_METHODS)
+    kinds = st.sampled_from([None, "numeric"])
+    numeric = st.builds(Override, kind=kinds, unit=st.none() | texts, range=ranges, drift=methods)
+    other = st.builds(Override, kind=st.sampled_from(KINDS), unit=st.none() | texts, drift=st.sampled_from(UNORDERED))
     return st.dictionaries(names.map("feature-{}".format), numeric | other, max_size=3)
 
 
@@ -157,33 +165,32 @@ retrainings = st.builds(
     cooldown=durations,
     timeout=durations,
 )
-specs = st.builds(
-    Spec,
-    model=names,
-    task=st.sampled_from(TASKS),
-    schema=schemas(),
-    features=st.builds(Features, include=several(texts).map(lambda more: ("*", *more)), override=overrides()),
-    owner=st.none() | texts,
-    segments=crossings(),
-    reference=st.none() | texts,
-    value=st.none() | st.builds(Value, texts, numbers, numbers, numbers, numbers),
-    false_alarms=st.builds(FalseAlarms, names, st.floats(1e-3, 1e6), durations),
-    keep=st.builds(Keep, durations, durations, st.integers(1, 4000)),
-    evaluate_every=st.integers(1, DAY),
-    objectives=several(objectives(), unique_by=lambda objective: objective.name),
-    versions=several(
+UNORDERED = [None, *(method for method in DRIFT_METHODS if method not in ORDERED_METHODS)]
+drifts = st.dictionaries(st.sampled_from(KINDS), st.sampled_from(UNORDERED[1:])) | st.just({"numeric": "wasserstein"})
+OTHERS = {
+    "features": st.builds(Features, include=several(texts).map(lambda more: ("*", *more)), override=overrides()),
+    "owner": st.none() | texts,
+    "segments": crossings(),
+    "reference": st.none() | texts,
+    "value": st.none() | st.builds(Value, texts, numbers, numbers, numbers, numbers),
+    "false_alarms": st.builds(FalseAlarms, names, st.floats(1e-3, 1e6), durations),
+    "keep": st.builds(Keep, durations, durations, st.integers(1, 4000)),
+    "evaluate_every": st.integers(1, DAY),
+    "objectives": several(objectives(), unique_by=lambda objective: objective.name),
+    "versions": several(
         st.builds(
             VersionSource,
             names,
             st.sampled_from(["delays:load_v1", "a.b:C.load"]),
             st.sampled_from([None, *(role for role in get_args(Role) if role not in {"live", "fallback"})]),
             st.none() | texts,
+            st.dictionaries(st.sampled_from(METRICS), st.floats(0, 1).map(lambda level: level + 0.0)),
         ),
         unique_by=lambda version: version.name,
     ),
-    changes=st.none() | texts,
-    rollout=rollouts,
-    playbooks=several(
+    "changes": st.none() | texts,
+    "rollout": rollouts,
+    "playbooks": several(
         st.builds(
             Playbook,
             st.sampled_from(INCIDENT_KINDS),
@@ -192,7 +199,18 @@ specs = st.builds(
         ),
         unique_by=lambda playbook: playbook.when,
     ),
-    retraining=retrainings,
+    "retraining": retrainings,
+    "drift": drifts,
+}
+tasks = st.sampled_from(TASKS).flatmap(lambda task: st.tuples(st.just(task), schemas(task == "multiclass")))
+specs = tasks.flatmap(
+    lambda drawn: st.builds(
+        Spec,
+        model=names,
+        task=st.just(drawn[0]),
+        schema=st.just(drawn[1]),
+        **OTHERS,
+    )
 )
 notes = st.dictionaries(
     st.sampled_from(

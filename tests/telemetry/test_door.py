@@ -67,6 +67,99 @@ def test_a_stream_comes_in_once() -> None:
     assert admit(pa.table(ROWS).to_reader(), name="current").height == 3
 
 
+class Capsule:
+    """A table of a library that nobody knows: it has the interface, and nothing else."""
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        """Hand the rows over."""
+        return pa.table(ROWS).__arrow_c_stream__(requested_schema)
+
+
+def test_the_interface_alone_is_enough() -> None:
+    """Whatever library it is of."""
+    assert admit(Capsule(), name="current").equals(admit(pa.table(ROWS), name="current"))
+
+
+LARGE = 2**62 + 1
+"""No float is this number."""
+EXACT = {
+    "pandas": pd.DataFrame({"id": [LARGE, LARGE + 2]}),
+    "pandas' own nulls": pd.DataFrame({"id": pd.array([LARGE, None], dtype="Int64")}),
+    "pandas objects": pd.DataFrame({"id": pd.Series([LARGE, None], dtype=object)}),
+    "pyarrow": pa.table({"id": [LARGE, None]}),
+    "a mapping": {"id": [LARGE, None]},
+    "beside a NaN": {"id": [LARGE, float("nan")]},
+    "beside a fraction": {"id": [LARGE, 0.5]},
+}
+
+
+@pytest.mark.parametrize("table", EXACT.values(), ids=EXACT)
+def test_an_id_keeps_every_digit(table: object) -> None:
+    """It never passes through a float, not even beside a gap."""
+    assert str(admit(table, name="current")["id"][0]) == str(LARGE)
+
+
+MIXED = {
+    "whole numbers and fractions": ([1, 2.5, None], pl.Float64, [1.0, 2.5, None]),
+    "numbers and text": ([1, "a", 2.5, None], pl.String, ["1", "a", "2.5", None]),
+    "dates and text": ([date(2013, 4, 1), "soon"], pl.String, ["2013-04-01", "soon"]),
+    "true and text": ([True, "a"], pl.String, ["True", "a"]),
+}
+
+
+@pytest.mark.parametrize("make", [dict, lambda columns: pd.DataFrame(columns, dtype=object)], ids=["mapping", "pandas"])
+@pytest.mark.parametrize(("values", "dtype", "read"), MIXED.values(), ids=MIXED)
+def test_a_column_of_several_types_is_text(values: list[object], dtype: pl.DataType, read: list[object], make) -> None:
+    """Unless all are numbers: nothing is lost, and the columns beside it come in as they are."""
+    frame = admit(make({"mixed": values, "x": [*range(len(values))]}), name="current")
+    assert (frame["mixed"].dtype, frame["mixed"].to_list()) == (dtype, read)
+    assert frame["x"].to_list() == [*range(len(values))]
+
+
+def test_the_nulls_of_pandas_are_nulls() -> None:
+    """Its own types have three words for nothing, and categories none."""
+    frame = admit(
+        pd.DataFrame(
+            {
+                "whole": pd.array([1, None], dtype="Int32"),
+                "flag": pd.array([True, None], dtype="boolean"),
+                "word": pd.array(["a", None], dtype="string"),
+                "category": pd.Categorical(["a", None]),
+                "mixed": pd.Series(["a", pd.NA], dtype=object),
+                "odd": pd.Series([1, pd.NA], dtype=object),
+                "at": pd.to_datetime(["2013-04-01", None]).tz_localize("Europe/Berlin"),
+            }
+        ),
+        name="current",
+    )
+    assert frame.null_count().row(0) == (1,) * 7
+    assert frame.dtypes[:3] == [pl.Int32, pl.Boolean, pl.String]
+    assert instants(frame["at"], "UTC", "at")[0] == parse_instant("2013-03-31T22:00Z")
+
+
+TWO_ZONES = [datetime(2013, 4, 1, tzinfo=UTC), datetime.fromisoformat("2013-04-01T00:00")]
+
+
+@pytest.mark.parametrize("table", [{"at": TWO_ZONES}, pd.DataFrame({"at": pd.Series(TWO_ZONES, dtype=object)})])
+def test_times_with_and_without_a_zone_are_not_mixed(table: object) -> None:
+    """The one without would be taken for UTC, and nobody would know."""
+    with pytest.raises(DataError, match=r"^current\.at: holds times with and without a time zone; give all of them"):
+        admit(table, name="current")
+
+
+def test_times_in_several_zones_are_instants() -> None:
+    """Two ways to write one moment."""
+    zones = [pd.Timestamp("2013-04-01T00:00", tz="UTC"), pd.Timestamp("2013-04-01T02:00", tz="Europe/Berlin")]
+    frame = admit(pd.DataFrame({"at": pd.Series(zones, dtype=object)}), name="current")
+    assert frame["at"].n_unique() == 1
+
+
+def test_columns_that_are_numbers_have_names() -> None:
+    """As pandas makes them."""
+    assert admit(pd.DataFrame([[1, 2]]), name="current").columns == ["0", "1"]
+    assert admit({1: [1], 2: ["a"]}, name="current").columns == ["1", "2"]
+
+
 NO_TABLES = {
     "None": (None, "is not a table .found 'NoneType'"),
     "a path": ("flights.parquet", "is not a table .found 'str'"),
@@ -74,8 +167,10 @@ NO_TABLES = {
     "an array": (np.zeros((2, 2)), "is not a table .found 'ndarray'"),
     "a number": (3, "is not a table .found 'int'"),
     "ragged columns": ({"a": [1], "b": [1, 2]}, "cannot be read as a table"),
-    "a column twice": (pa.table([[1], [2]], names=["a", "a"]), "names a column twice"),
-    "pandas with a column twice": (pd.DataFrame([[1, 2]], columns=["a", "a"]), "names a column twice"),
+    "a column twice": (pa.table([[1], [2]], names=["a", "a"]), "names a column twice: 'a'; rename"),
+    "pandas with a column twice": (pd.DataFrame([[1, 2]], columns=["a", "a"]), "names a column twice: 'a'; rename"),
+    "a stream with a column twice": (pa.table([[1], [2]], names=["a", "a"]).to_reader(), "names a column twice: 'a'"),
+    "a pandas series": (pd.Series([1, 2]), "is one column, not a table"),
     "a lazy frame of nothing": (pl.scan_csv("/nowhere/at/all.csv"), "cannot be read as a table: No such file"),
 }
 

@@ -73,6 +73,61 @@ def test_the_label_tells_the_task(name, values, task, positive):
     assert notes["task"]
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "values"),
+    [
+        ("score", "prediction_score", [0.1, 0.2, 0.3, 0.0, 1.0, 0.5]),
+        ("score", "prediction_probas", [0.1, 0.2, 0.3, 0.0, 1.0, 0.5]),
+        ("decision", "prediction_label", ["a", "b"] * 3),
+        ("version", "model_id", ["v1"] * 6),
+        ("event_time", "inference_timestamp", hours()),
+    ],
+)
+def test_the_names_of_other_platforms_are_known(part, name, values):
+    """Arize's, Databricks', Evidently's: chosen without a doubt."""
+    spec, notes = infer_spec(table(**{name: values}), model="m")
+    assert getattr(spec.schema, part) == name
+    assert "IN DOUBT" not in notes[f"schema.{part}"]
+
+
+def test_of_two_labels_the_one_with_the_higher_scores_is_positive():
+    """In doubt, but better than not to know; where scores tell nothing, it stays a question."""
+    rows = 200
+    random = np.random.default_rng(1)
+    settled = random.random(rows) < 0.3
+    label = np.where(settled, "churned", "stayed")
+    telling = pl.DataFrame({"y_true": label, "y_pred_proba": 0.5 * random.random(rows) + 0.3 * settled})
+    spec, notes = infer_spec(telling, model="m")
+    assert spec.schema.label == Label("y_true", positive="churned")
+    assert "IN DOUBT: 'churned' is taken for positive: its y_pred_proba is higher" in notes["schema.label"]
+    silent = telling.with_columns(y_pred_proba=pl.Series(random.random(rows)))
+    spec, notes = infer_spec(silent, model="m")
+    assert spec.schema.label == Label("y_true")
+    assert "IN DOUBT: say which value is positive: 'churned', 'stayed'" in notes["schema.label"]
+
+
+@pytest.mark.parametrize("prefix", ["y_pred_proba", "proba", "P"])
+def test_each_class_may_have_a_score(prefix):
+    """As NannyML names them; unless one of the classes has none."""
+    frame = table(y_true=["red", "Blue", "red"] * 2, **{f"{prefix}_red": [0.5] * 6, f"{prefix}_Blue": [0.5] * 6})
+    frame = frame.with_columns(y_true=pl.Series(["red", "Blue", "green"] * 2))
+    spec, _ = infer_spec(frame, model="m")
+    assert (spec.task, spec.schema.scores) == ("multiclass", {})
+    spec, notes = infer_spec(frame.with_columns(pl.lit(0.5).alias(f"{prefix}_green")), model="m")
+    assert spec.schema.scores == {name: f"{prefix}_{name}" for name in ("Blue", "green", "red")}
+    assert notes["schema.score"] == "chosen by their names: one for each class"
+    assert spec.features.select(["temp", f"{prefix}_red"]) == ("temp", f"{prefix}_red")
+    assert parse_spec(write_spec(spec, notes)) == spec
+
+
+def test_a_time_that_is_named_for_the_label_is_no_feature():
+    """Even without a label in the table: a model cannot have looked at it. Other times are features."""
+    spec, notes = infer_spec(table(timestamp=hours(), label_time=hours(1), booked=hours(-5)), model="m")
+    assert spec.features.exclude == ("label_time",)
+    assert "label_time says when the label is known" in notes["features.exclude"]
+    assert "timestamp (1): booked" in notes["features"]
+
+
 def test_nothing_is_guessed_silently():
     """Each part that was chosen has a note, and so has each that could not be."""
     spec, notes = infer_spec(table(up=[True] * 6, credit_score=[300, 400, 500, 600, 700, 800]), model="m")
@@ -106,7 +161,7 @@ def test_an_id_that_does_not_identify_is_refused(values):
 
 
 def test_among_times_the_event_is_the_one_that_is_never_later():
-    """A flight departs before it arrives; the arrival may be when the label is known, and is no feature."""
+    """A flight departs before it arrives; the arrival may be when the label is known, and the note says so."""
     spec, notes = infer_spec(
         table(arrived_at=hours(3), departs_at=hours(), label=[0, 1, 0, 1, 0, 1]),
         model="m",
@@ -114,7 +169,7 @@ def test_among_times_the_event_is_the_one_that_is_never_later():
     assert spec.schema.event_time == "departs_at"
     assert "IN DOUBT" in notes["schema.event_time"]
     assert "arrived_at" in notes["schema.label"]
-    assert spec.features.exclude == ("arrived_at",)
+    assert spec.features.exclude == ()
 
 
 def test_a_time_named_for_it_is_when_the_label_is_known():
@@ -149,9 +204,10 @@ def test_what_no_model_looks_at_is_excluded():
             "tags[0]": [["a"]] * 200,
         }
     )
-    spec, notes = infer_spec(frame, model="m")
-    assert spec.features.select(frame.columns) == ("x", "hour")
-    assert notes["features.exclude"].count("\n") == 2
+    for rows in (frame, frame[::2]):  # a sample counts too, if not one by one
+        spec, notes = infer_spec(rows, model="m")
+        assert spec.features.select(frame.columns) == ("x", "hour")
+        assert notes["features.exclude"].count("\n") == 2
 
 
 def test_an_empty_table_has_a_spec_too():
@@ -214,7 +270,7 @@ def test_a_kind_follows_from_the_type_unless_the_operator_knows_better():
         "category": "categorical",
         "enum": "categorical",
         "code": "categorical",
-        "time": None,
+        "time": "timestamp",
         "list": None,
         "struct": None,
         "null": None,

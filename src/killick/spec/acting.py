@@ -26,7 +26,7 @@ from killick.spec.document import (
     VersionSource,
 )
 from killick.spec.reader import each, named, one_or_more, read_fields, record, repeated, unheeded
-from killick.spec.scalars import choice, duration, growing, loader, margin, name, share, text
+from killick.spec.scalars import choice, duration, growing, level, loader, margin, name, share, text
 from killick.spec.watching import RATES, names_differ
 
 if TYPE_CHECKING:
@@ -35,9 +35,25 @@ if TYPE_CHECKING:
 
 # ------------------------------------------------------------------------------------------------ versions and rollout
 
+
+def _reached(metric: str, place: Place) -> tuple[str, float]:
+    if metric not in METRICS:
+        place.refuse("is not known", did_you_mean(metric, METRICS))
+    value = level(place)
+    if metric in RATES and not 0 <= value <= 1:
+        place.refuse(f"can never be: {metric} lies between 0 and 1", "write 74% or 0.74")
+    return metric, value
+
+
 _VERSION = record(
     VersionSource,
-    {"name": name, "loader": loader, "role": choice(get_args(Role)), "artifact": text},
+    {
+        "name": name,
+        "loader": loader,
+        "role": choice(get_args(Role)),
+        "artifact": text,
+        "metrics": lambda place: dict(named(_reached)(place)),
+    },
     needs={
         "name": "name the version, for example v1",
         "loader": "write module:function, for example delays:load_v1",

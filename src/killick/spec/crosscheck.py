@@ -21,6 +21,8 @@ def cross_check(spec: Spec, notes: Notes) -> None:
         _overrides_are_of_features(spec, notes)
         if notes.clean("segments"):
             _segments_are_of_columns(spec, notes)
+    if notes.clean("schema", "task"):
+        _scores_are_of_classes(spec, notes)
     if notes.clean("playbooks", "retraining"):
         _retraining_is_possible(spec, notes)
 
@@ -63,6 +65,12 @@ def _segments_are_of_columns(spec: Spec, notes: Notes) -> None:
                 near = did_you_mean(band.column, declared)
                 hint = f"{near}; a column that is no feature is named in features.exclude"
                 notes.refuse(path, "is not a column of this spec", hint, band.column)
+
+
+def _scores_are_of_classes(spec: Spec, notes: Notes) -> None:
+    if spec.schema.scores and spec.task != "multiclass":
+        hint = "name the column with the score, or write task: multiclass"
+        notes.refuse("schema.score", f"has a column for each class, and the task is {spec.task}", hint)
 
 
 def _retraining_is_possible(spec: Spec, notes: Notes) -> None:

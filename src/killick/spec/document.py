@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from killick.clock import DAY, HOUR, Duration
@@ -17,20 +18,61 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Task: TypeAlias = Literal["binary", "multiclass", "regression"]
-Kind: TypeAlias = Literal["numeric", "boolean", "categorical"]
+Kind: TypeAlias = Literal["numeric", "boolean", "categorical", "text", "timestamp", "embedding"]
+Better: TypeAlias = Literal["higher", "lower"]
 Mode: TypeAlias = Literal["observe", "recommend", "act"]
 Severity: TypeAlias = Literal["page", "ticket", "digest"]
 Role: TypeAlias = Literal["live", "canary", "shadow", "fallback", "retired"]
 
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
-KINDS: tuple[Kind, ...] = ("numeric", "boolean", "categorical")
+KINDS: tuple[Kind, ...] = ("numeric", "boolean", "categorical", "text", "timestamp", "embedding")
+WAYS: tuple[Better, ...] = ("higher", "lower")
 MODES: tuple[Mode, ...] = ("observe", "recommend", "act")
 SEVERITIES: tuple[Severity, ...] = ("page", "ticket", "digest")
-METRICS: tuple[str, ...] = ("log_loss", "roc_auc", "error_rate")
-"""What an objective, a guardrail or a gate may be about, so far."""
-HIGHER_IS_BETTER = frozenset({"roc_auc"})
+METRICS: tuple[str, ...] = (
+    *("log_loss", "roc_auc", "error_rate", "calibration_error", "brier"),
+    *("average_precision", "accuracy", "f1", "precision", "recall"),
+    *("f1_macro", "f1_weighted", "precision_macro", "recall_macro"),
+    *("mae", "rmse", "r2", "quantile_loss"),
+)
+"""What an objective may be about: metrics of a binary model, of a multiclass one, of a regression. A bias is best at 0,
+which no single level says."""
+UNBOUNDED = frozenset({"log_loss", "mae", "rmse", "r2", "quantile_loss"})
+"""Metrics that do not lie between 0 and 1."""
+HIGHER_IS_BETTER = frozenset(
+    {
+        *("roc_auc", "average_precision", "accuracy", "f1", "precision", "recall"),
+        *("f1_macro", "f1_weighted", "precision_macro", "recall_macro", "r2"),
+    }
+)
 INCIDENT_KINDS: tuple[str, ...] = ("canary_harm", "data_fault", "objective_missed", "drift")
 """What a playbook may be about: `Playbook.when`."""
+DRIFT_METHODS: tuple[str, ...] = (
+    "psi",
+    "chi_square",
+    "g_test",
+    "jensen_shannon",
+    "hellinger",
+    "total_variation",
+    "kolmogorov_smirnov",
+    "wasserstein",
+)
+"""By what a column's drift may be measured: `Spec.drift`, `Override.drift`."""
+DRIFT_ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "ks": "kolmogorov_smirnov",
+        "js": "jensen_shannon",
+        "chi2": "chi_square",
+        "chisquare": "chi_square",
+        "g": "g_test",
+        "tv": "total_variation",
+        "wasserstein1": "wasserstein",
+        "emd": "wasserstein",
+    }
+)
+"""What other libraries call them."""
+ORDERED_METHODS = frozenset({"kolmogorov_smirnov", "wasserstein"})
+"""Methods that need values in an order, and so a numeric column."""
 ACTIONS: tuple[str, ...] = ("rollback", "fallback", "retrain", "hold", "page", "review")
 """What a playbook may do."""
 
@@ -48,10 +90,11 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Kpi:
-    """A business figure of an outcome, such as a cost, with its unit."""
+    """A business figure of an outcome, such as a cost, with its unit. Unless a way is better, a change only warns."""
 
     name: str
     unit: str | None = None
+    better: Better | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +105,8 @@ class Schema:
     event_time: str | None = None
     entity_id: str | None = None
     score: str | None = None
+    # By class, for a multiclass model; empty when one column holds the score.
+    scores: Mapping[str, str] = field(default_factory=dict)
     decision: str | None = None
     # Above it the decision is positive. One half is the Bayes rule when both errors cost the same.
     decision_threshold: float = 0.5
@@ -80,6 +125,7 @@ class Schema:
             self.event_time,
             self.entity_id,
             self.score,
+            *self.scores.values(),
             self.decision,
             self.version,
             self.latency,
@@ -93,11 +139,15 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What the operator knows of a feature better than inference does. `range` is inclusive."""
+    """What the operator knows of a feature better than inference does. `range` is inclusive.
+
+    `drift` is one of `DRIFT_METHODS`; None is the default of its kind.
+    """
 
     kind: Kind | None = None
     unit: str | None = None
     range: tuple[float, float] | None = None
+    drift: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +252,16 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class VersionSource:
-    """A version that can be loaded: `loader` is `module:function`, called without arguments or with `artifact`."""
+    """A version that can be loaded: `loader` is `module:function`, called without arguments or with `artifact`.
+
+    `metrics` are what it reached when it was made, by the names of `METRICS`.
+    """
 
     name: str
     loader: str
     role: Role | None = None
     artifact: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +326,8 @@ class Spec:
     owner: str | None = None
     segments: tuple[SegmentBy, ...] = ()
     reference: str | None = None
+    # By kind, one of DRIFT_METHODS; a kind that is not here has its default.
+    drift: Mapping[Kind, str] = field(default_factory=dict)
     value: Value | None = None
     false_alarms: FalseAlarms = field(default_factory=FalseAlarms)
     keep: Keep = field(default_factory=Keep)

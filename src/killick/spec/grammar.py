@@ -11,7 +11,7 @@ from killick.spec.acting import RETRAINING, ROLLOUT, playbooks, versions
 from killick.spec.document import TASKS
 from killick.spec.reader import Stop, record
 from killick.spec.scalars import choice, duration, name, text
-from killick.spec.watching import FALSE_ALARMS, FEATURES, KEEP, SCHEMA, VALUE, objectives, segments
+from killick.spec.watching import FALSE_ALARMS, FEATURES, KEEP, SCHEMA, VALUE, drift, objectives, segments
 
 if TYPE_CHECKING:
     from killick.spec.reader import Parser, Place
@@ -45,6 +45,7 @@ DOCUMENT: dict[str, Parser[Any]] = {
     "features": FEATURES,
     "segments": segments,
     "reference": _reference,
+    "drift": drift,
     "value": VALUE,
     "false_alarms": FALSE_ALARMS,
     "keep": KEEP,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from killick.errors import Mistake, SpecError, did_you_mean
@@ -100,7 +101,8 @@ class Place:
 
     def at(self, key: str) -> Place:
         """Return the place under a key. A key with a dot in it makes an ambiguous path, but a line tells which."""
-        return Place(self.mapping()[key], f"{self.path}.{key}" if self.path else key, self.notes)
+        step = key or '""'  # an empty key must not look like no path at all
+        return Place(self.mapping()[key], f"{self.path}.{step}" if self.path else step, self.notes)
 
     def item(self, index: int) -> Place:
         """Return the place of an item, counted from 0 as in `jq` and Python."""
@@ -113,15 +115,19 @@ def read_fields(place: Place, fields: Mapping[str, Parser[Any]], needs: Mapping[
     `needs` are the keys that must be there, each with the hint for who left it out.
     """
     mapping = place.mapping()
+    meant = set()
     for key in [key for key in mapping if key not in fields]:
         wrong = place.at(key)
-        wrong.notes.refuse(wrong.path, "is not known", did_you_mean(key, fields), wrong.node.plain())
+        # A whole mapping would fill the screen, and its key is the mistake.
+        value = None if isinstance(wrong.node.content, dict | tuple) else wrong.node.plain()
+        wrong.notes.refuse(wrong.path, "is not known", did_you_mean(key, fields), value)
+        meant |= set(get_close_matches(key, sorted(fields), n=1))
     values = {}
     for key, parser in fields.items():
         if key in mapping and mapping[key].content is not None:
             with suppress(Stop):
                 values[key] = parser(place.at(key))
-        elif key in needs:
+        elif key in needs and key not in meant:  # a misspelt key was told already
             path = f"{place.path}.{key}" if place.path else key
             place.notes.refuse(path, "is missing", needs[key])
     return values

@@ -7,13 +7,19 @@ of one mapping together stands under it. Defaults are not here but in `document.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from killick.errors import did_you_mean
 from killick.spec.document import (
+    DRIFT_ALIASES,
+    DRIFT_METHODS,
     HIGHER_IS_BETTER,
     KINDS,
     METRICS,
+    ORDERED_METHODS,
     SEVERITIES,
+    UNBOUNDED,
+    WAYS,
     Band,
     FalseAlarms,
     Features,
@@ -46,7 +52,7 @@ from killick.spec.scalars import (
 if TYPE_CHECKING:
     from killick.spec.reader import Place
 
-RATES = frozenset({"roc_auc", "error_rate"})
+RATES = frozenset(METRICS) - UNBOUNDED
 """Metrics that lie between 0 and 1."""
 
 
@@ -64,7 +70,20 @@ def _label(place: Place) -> Label:
 
 
 def _kpi(kpi: str, place: Place) -> Kpi:
-    return Kpi(kpi) if place.node.content is None else record(partial(Kpi, kpi), {"unit": text})(place)
+    if place.node.content is None:
+        return Kpi(kpi)
+    return record(partial(Kpi, kpi), {"unit": text, "better": choice(WAYS)})(place)
+
+
+def _score(place: Place) -> str | dict[str, str]:
+    if not isinstance(place.node.content, dict):
+        return text(place)
+    scores = dict(named(lambda label, inside: (label, text(inside)))(place))
+    return scores or place.refuse("names no class", "write a column, or {class: column} for each class")
+
+
+def _schema(score: str | dict[str, str] | None = None, **parts: Any) -> Schema:  # noqa: ANN401 - as they were read
+    return Schema(scores=score, **parts) if isinstance(score, dict) else Schema(score=score, **parts)
 
 
 def _schema_holds(place: Place, schema: Schema) -> None:
@@ -74,6 +93,7 @@ def _schema_holds(place: Place, schema: Schema) -> None:
     ]
     if schema.label:
         parts += [("label.column", schema.label.column), ("label.known_at", schema.label.known_at)]
+    parts += [(f"score.{label}", column) for label, column in schema.scores.items()]
     parts += [(f"kpis.{kpi.name}", kpi.name) for kpi in schema.kpis]
     written = [(part, column) for part, column in parts if column is not None]
     for again, first in repeated(column for _, column in written):
@@ -83,12 +103,12 @@ def _schema_holds(place: Place, schema: Schema) -> None:
 
 
 SCHEMA = record(
-    Schema,
+    _schema,
     {
         "prediction_id": text,
         "event_time": text,
         "entity_id": text,
-        "score": text,
+        "score": _score,
         "decision": text,
         "decision_threshold": number,
         "version": text,
@@ -105,12 +125,43 @@ SCHEMA = record(
 # ------------------------------------------------------------------------------------------------ features
 
 
+_METHODS = {method: method for method in DRIFT_METHODS} | dict(DRIFT_ALIASES)
+
+
+def _method(place: Place) -> str:
+    return _METHODS[choice(tuple(_METHODS))(place)]
+
+
+def _needs_order(place: Place, kind: str, method: str) -> None:
+    """Refuse a method that compares values in their order where they have none."""
+    if method in ORDERED_METHODS and kind != "numeric":
+        known = ", ".join(each for each in DRIFT_METHODS if each not in ORDERED_METHODS)
+        place.refuse(f"needs numbers in an order, which a {kind} column has not", f"write one of {known}")
+
+
+def _drift_of(kind: str, place: Place) -> tuple[str, str]:
+    if kind not in KINDS:
+        place.refuse("is not a kind", did_you_mean(kind, KINDS))
+    method = _method(place)
+    _needs_order(place, kind, method)
+    return kind, method
+
+
+def drift(place: Place) -> dict[str, str]:
+    """Read by which method each kind of column is compared."""
+    return dict(named(_drift_of)(place))
+
+
 def _override_holds(place: Place, override: Override) -> None:
+    if override.drift and override.kind:
+        _needs_order(place.at("drift"), override.kind, override.drift)
     if override.range and override.kind not in {None, "numeric"}:
         place.at("range").refuse(f"does not fit kind {override.kind}", "only a numeric feature has a range")
 
 
-_OVERRIDE = record(Override, {"kind": choice(KINDS), "unit": text, "range": pair}, holds=_override_holds)
+_OVERRIDE = record(
+    Override, {"kind": choice(KINDS), "unit": text, "range": pair, "drift": _method}, holds=_override_holds
+)
 
 
 def _overrides(place: Place) -> dict[str, Override]:

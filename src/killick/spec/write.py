@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from decimal import Decimal
 from textwrap import wrap
@@ -17,7 +18,7 @@ from killick.clock import format_duration
 from killick.spec.tree import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from killick.spec.document import Band, Features, RetrainingPolicy, RolloutPolicy, Schema, Spec
 
@@ -27,6 +28,7 @@ _OPENING = {
     "schema": "Which column plays which part. The other columns are the features.",
     "features": "What the model looks at, and what inference cannot know of it.",
     "reference": "What live data is compared with.",
+    "drift": "By what each kind of column is compared.",
     "evaluate_every": "How often everything is judged.",
     "changes": "What happened in the world, and when.",
     "segments": "How rows are grouped. Each group is judged for itself.",
@@ -114,15 +116,19 @@ def _changed(value: Any, /, **forms: Callable[[Any], Any]) -> dict[str, Any]:  #
 
 
 def _plain(content: object) -> object:
-    return list(content) if isinstance(content, tuple) else content
+    if isinstance(content, tuple):
+        return list(content)
+    return dict(content) if isinstance(content, Mapping) else content
 
 
 def _schema(schema: Schema) -> dict[str, Any]:
-    return _changed(
+    written = _changed(
         schema,
         label=lambda label: _changed(label, delay=format_duration),
-        kpis=lambda kpis: {kpi.name: {} if kpi.unit is None else {"unit": kpi.unit} for kpi in kpis},
+        kpis=lambda kpis: {kpi.name: {k: v for k, v in _changed(kpi).items() if k != "name"} for kpi in kpis},
     )
+    # One column and one for each class are the same key.
+    return {"score" if key == "scores" else key: content for key, content in written.items()}
 
 
 def _features(features: Features) -> dict[str, Any]:

@@ -6,9 +6,11 @@ features keep theirs. What the spec promises and the table does not hold is a `D
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import polars as pl
 
@@ -25,6 +27,8 @@ from killick.telemetry.columns import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from killick.spec.document import Label, Schema, Spec
 
 
@@ -35,6 +39,13 @@ class ArrowStream(Protocol):
         """Return a PyCapsule with the stream."""
         ...
 
+
+# Numbers that NumPy has no type for. No feature is an id, so a float does.
+_WIDE = (pl.Int128, pl.UInt128)
+# Floats hold whole numbers exactly up to here.
+_EXACT_MAX = 2**53
+# What has one way to be written.
+_WRITTEN = (str, int, float, Decimal, date, time, timedelta)
 
 # Without these a row belongs to no window, or cannot be told from its own copy.
 _WHOLE = frozenset({PREDICTION_ID, EVENT_TIME})
@@ -64,14 +75,98 @@ def admit(table: Table, *, name: str) -> pl.DataFrame:
     hint = "give a table with the Arrow C stream interface (pandas, Polars, pyarrow, DuckDB ...) or a path"
     if not isinstance(table, pl.LazyFrame | Mapping) and not hasattr(table, "__arrow_c_stream__"):
         raise DataError(Mistake(name, "is not a table", value=type(table).__name__, hint=hint))
+    if not isinstance(table, pl.LazyFrame):
+        _refuse_twice(_names(table), name)
     try:
-        return table.collect() if isinstance(table, pl.LazyFrame) else pl.DataFrame(table)
+        return _admitted(table, name)
+    except DataError:
+        raise
     except Exception as error:  # whatever the foreign library raises while it hands its table over
-        names = [] if isinstance(table, pl.LazyFrame) else [str(column) for column in getattr(table, "columns", ())]
-        if isinstance(error, pl.exceptions.DuplicateError) or len(set(names)) < len(names):
-            raise DataError(Mistake(name, f"names a column twice: {error}", hint="rename one of the two")) from None
-        problem = f"cannot be read as a table: {error}"
+        # The rest is a stack of Polars' own, or advice about its options.
+        said = str(error).partition("\n")[0]
+        if isinstance(error, pl.exceptions.DuplicateError):
+            raise DataError(Mistake(name, f"names a column twice: {said}", hint="rename one of the two")) from None
+        problem = "is one column, not a table" if "expected `Struct`" in said else f"cannot be read as a table: {said}"
         raise DataError(Mistake(name, problem, value=type(table).__name__, hint=hint)) from error
+
+
+def _admitted(table: Any, name: str) -> pl.DataFrame:  # noqa: ANN401 - a table of any library
+    if isinstance(table, pl.LazyFrame):
+        return table.collect()
+    # A mapping of lists and a pandas frame may hold any Python values, several types of them in one column.
+    if not isinstance(table, Mapping) and not (hasattr(table, "dtypes") and hasattr(table, "columns")):
+        return pl.DataFrame(table)
+    try:
+        frame = pl.DataFrame(table)
+    except Exception:  # noqa: BLE001 - whatever the foreign library raises; what is really wrong is said column by column
+        return pl.DataFrame([_series(table, column, name) for column in table])
+    for column, dtype in zip(table, frame.dtypes, strict=True):
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone:
+            _refuse_mixed_times(table[column], f"{name}.{column}")
+    return frame
+
+
+# ------------------------------------------------------------------------------------------------ Python's own values
+
+
+def _names(table: Any) -> list[str]:  # noqa: ANN401 - a table of any library
+    """Return the columns' names without reading the table, as far as its library tells them."""
+    if isinstance(table, Mapping):
+        return [str(name) for name in table]
+    schema = getattr(table, "schema", None)
+    # In pyarrow `columns` are the columns themselves.
+    names: Any = getattr(schema, "names", None) or getattr(table, "columns", ())
+    return [str(name) for name in names]
+
+
+def _refuse_twice(names: list[str], name: str) -> None:
+    twice = [column for column, times in Counter(names).items() if times > 1]
+    if twice:
+        told = ", ".join(map(repr, twice))
+        raise DataError(Mistake(name, f"names a column twice: {told}", hint="rename one of the two"))
+
+
+def _values(table: Any, column: Any) -> list[Any]:  # noqa: ANN401 - a table of any library, and its name of a column
+    """Return a column's values, None where there is none: pandas has three more words for that."""
+    values = table[column]
+    listed = values.tolist() if hasattr(values, "tolist") else list(values)
+    missing = values.isna().tolist() if hasattr(values, "isna") else [value is None for value in listed]
+    return [None if absent else value for value, absent in zip(listed, missing, strict=True)]
+
+
+def _refuse_mixed_times(values: Iterable[Any], place: str) -> None:
+    """Refuse times with and without a zone in one column: the latter would be taken for UTC without a word."""
+    if str(getattr(values, "dtype", "object")) == "object":
+        times = (value for value in values if isinstance(value, datetime) and value == value)  # noqa: PLR0124 - NaT
+        if len({value.tzinfo is not None for value in times}) > 1:
+            hint = "give all of them a time zone, or none"
+            raise DataError(Mistake(place, "holds times with and without a time zone", hint=hint))
+
+
+def _series(table: Any, column: Any, name: str) -> pl.Series:  # noqa: ANN401 - a table of any library
+    """Read a column that is of no one type: numbers stay numbers where that loses nothing, all else is text."""
+    values = _values(table, column)
+    there = [value for value in values if value is not None and value == value]  # noqa: PLR0124 - NaN
+    kinds = {type(value) for value in there}
+    if kinds <= {int, float}:
+        if kinds == {int}:
+            return pl.Series(str(column), [None if value != value else value for value in values])  # noqa: PLR0124
+        if all(abs(value) <= _EXACT_MAX for value in there if isinstance(value, int)):
+            return pl.Series(str(column), values, dtype=pl.Float64, strict=False)
+    _refuse_mixed_times(there, f"{name}.{column}")
+    if len(kinds) == 1:
+        try:
+            return pl.Series(str(column), values)
+        except Exception as error:  # noqa: BLE001 - whatever a foreign value raises
+            problem = f"cannot be read: {str(error).partition(chr(10))[0]}"
+            raise DataError(Mistake(f"{name}.{column}", problem, value=kinds.pop().__name__)) from None
+    if strange := sorted(kind.__name__ for kind in kinds if not issubclass(kind, _WRITTEN)):
+        hint = "give the column one type"
+        raise DataError(Mistake(f"{name}.{column}", f"mixes values with {', '.join(strange)}", hint=hint))
+    return pl.Series(str(column), [None if value is None else str(value) for value in values], dtype=pl.String)
+
+
+# ------------------------------------------------------------------------------------------------ the house's names
 
 
 def arrange(table: pl.DataFrame, spec: Spec, *, name: str, needed: frozenset[str] = frozenset()) -> pl.DataFrame:
@@ -106,12 +201,24 @@ def arrange(table: pl.DataFrame, spec: Spec, *, name: str, needed: frozenset[str
         for part, column in columns.items()
         if column and column in table.columns
     ]
-    arranged = table.select([table[column] for column in (*features, *_only_segments(table, spec, features))] + parts)
+    own = [_measurable(table[column]) for column in features]
+    own += [table[column] for column in _only_segments(table, spec, features)]
+    arranged = table.select(own + parts)
     whole = _WHOLE & (needed | {EVENT_TIME}) & set(arranged.columns)
     gaps = [_gap(arranged[part], f"{name}.{columns[part]}") for part in sorted(whole)]
     if any(gaps):
         raise DataError(*[gap for gap in gaps if gap])
     return _with_known_at(arranged, spec.schema.label)
+
+
+def _measurable(series: pl.Series) -> pl.Series:
+    """Return a feature in a type that NumPy has: durations and times of day in seconds, wide numbers as floats."""
+    dtype = series.dtype
+    if isinstance(dtype, pl.Duration):
+        return series.dt.total_microseconds() / 1e6
+    if isinstance(dtype, pl.Time):
+        return series.cast(pl.Int64) / 1e9
+    return series.cast(pl.Float64) if dtype.is_decimal() or dtype in _WIDE else series
 
 
 def features_of(table: pl.DataFrame, spec: Spec) -> tuple[str, ...]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from killick.errors import CallError, DataError, Mistake
+from killick.telemetry.frames import FrameSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import polars as pl
+
+    from killick.ports.tables import Source
 
 
 class MemoryTables:
@@ -18,6 +21,14 @@ class MemoryTables:
     def __init__(self, frames: Mapping[str, pl.DataFrame], texts: Mapping[str, str] | None = None) -> None:
         self.frames = dict(frames)
         self.texts = dict(texts or {})
+
+    def open(self, path: str) -> Source:
+        """Open a table.
+
+        Raises:
+            DataError: nothing is there.
+        """
+        return FrameSource(self.read(path), path)
 
     def read(self, path: str) -> pl.DataFrame:
         """Read a table.
