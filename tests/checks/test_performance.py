@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -12,26 +13,36 @@ from hypothesis import strategies as st
 
 from killick.checks.drift import judge_window
 from killick.checks.limits import learn_limits
-from killick.checks.performance import LABELS_MIN, judge_performance, labels_of, measure, surely_missed, wrong_of
+from killick.checks.performance import (
+    LABELS_MIN,
+    calibration_of,
+    judge_performance,
+    labels_of,
+    measure,
+    surely_missed,
+    wrong_of,
+)
 from killick.checks.quality import judge_quality, share_histories
 from killick.checks.reference import EVERYTHING, HealthyWindow, Reference
 from killick.checks.verdict import STATUSES, Verdict, worst
 from killick.clock import DAY, Window
-from killick.profiles.outcomes import OutcomeScale, ScoreScale
+from killick.profiles.outcome_rows import Outcomes
+from killick.profiles.outcomes_binary import BinaryOutcome
 from killick.profiles.profile import Profile, profile_outcomes, profile_rows
 from killick.profiles.scale import Scale, fit_scale
-from killick.spec.document import METRICS, Objective
+from killick.profiles.scores import ScoreScale
+from killick.spec.document import Objective
 from killick.testing.laws import frames
 
-SCALE = Scale((ScoreScale("score"),), OutcomeScale("label", 0.5))
+SCALE = Scale((ScoreScale("score"),), BinaryOutcome("label", 0.5))
 LOSS = Objective("honest-odds", "log_loss", window=DAY, at_most=0.62)
 AREA = Objective("ranks", "roc_auc", window=DAY, at_least=0.7)
 
 
 def outcomes(scores: object, labels: object) -> Profile:
     """Profile scores and labels."""
-    held = np.asarray(scores, dtype=np.float64)
-    return profile_outcomes(SCALE, held, np.asarray(labels, np.int64), np.zeros(len(held), np.int64), 1)[0]
+    held = Outcomes(labels=pl.Series(labels), scores=pl.Series(scores))
+    return profile_outcomes(SCALE, held, np.zeros(len(held.labels), np.int64), 1)[0]
 
 
 def drawn(rows: int, *, honest: bool = True, seed: int = 1) -> Profile:
@@ -53,7 +64,7 @@ def test_few_labels_are_inconclusive_and_say_how_many() -> None:
         for verdict in judge_performance(drawn(rows)):
             assert verdict.status == "inconclusive"
             assert verdict.reason == f"{rows} labels are known; 50 of both classes are needed"
-    assert statuses(drawn(LABELS_MIN)) == dict.fromkeys(METRICS, "ok")
+    assert statuses(drawn(LABELS_MIN)) == dict.fromkeys(("log_loss", "roc_auc", "error_rate"), "ok")
 
 
 def test_one_class_alone_has_no_ranking() -> None:
@@ -73,6 +84,41 @@ def test_an_objective_that_is_surely_missed_warns() -> None:
     assert set(statuses(drawn(20, honest=False), LOSS, AREA).values()) == {"inconclusive"}
     words = next(v for v in judge_performance(bad, objectives=(LOSS,)) if v.metric == "log_loss").reason
     assert words.endswith("over 2000 labels; objective honest-odds asks for 0.62")
+
+
+def test_a_metric_with_an_objective_is_reported_as_well() -> None:
+    """Live there are three, and what was promised."""
+    promised = Objective("useful", "precision", window=DAY, at_least=0.9)
+    assert statuses(drawn(2000), promised) == {
+        "log_loss": "ok",
+        "roc_auc": "ok",
+        "error_rate": "ok",
+        "precision": "warn",
+    }
+
+
+def test_what_is_lacking_is_said() -> None:
+    """A hundred labels, and nothing that was decided positive; or scores that are none."""
+    quiet = Objective("useful", "precision", window=DAY, at_least=0.9)
+    words = {v.metric: v.reason for v in judge_performance(outcomes([0.2] * 100, [0, 1] * 50), objectives=(quiet,))}
+    assert words["precision"] == "100 labels are known; a positive decision is needed"
+    held = Outcomes(labels=pl.Series([0, 1] * 50), decisions=pl.Series([0, 1] * 50))
+    one = np.zeros(100, np.int64)
+    (made,) = profile_rows(SCALE, pl.DataFrame({"score": [None] * 100}, schema={"score": pl.Float64}), one, 1)
+    made += profile_outcomes(SCALE, held, one, 1)[0]
+    words = {v.metric: v.reason for v in judge_performance(made)}
+    assert words["log_loss"] == "0 labels with a usable score are known; 50 of both classes are needed"
+
+
+def test_the_calibration_curve_tells_what_was_promised_and_what_came() -> None:
+    """Bins of equal mass from 0 to 1, each with its interval; without probabilities there is none."""
+    curve = calibration_of(drawn(3000))
+    assert len(curve) == 15
+    assert (curve[0].low, curve[-1].high) == (0.0, 1.0)
+    assert all(before.high == after.low for before, after in pairwise(curve))
+    assert sum(one.rows for one in curve) == 3000
+    assert sum(one.interval[0] <= one.mean_score <= one.interval[1] for one in curve) >= 12
+    assert calibration_of(Profile.empty(Scale((), None))) == ()
 
 
 @pytest.mark.statistics
@@ -120,7 +166,8 @@ def profiled(scale: Scale, rows: pl.DataFrame) -> Profile:
     (features,) = profile_rows(scale, rows, np.zeros(rows.height, np.int64), 1)
     known = rows.filter(pl.col("label").is_not_null())
     one = np.zeros(known.height, np.int64)
-    return features + profile_outcomes(scale, known["score"].to_numpy(), known["label"].to_numpy(), one, 1)[0]
+    held = Outcomes(labels=known["label"], scores=known["score"])
+    return features + profile_outcomes(scale, held, one, 1)[0]
 
 
 @given(

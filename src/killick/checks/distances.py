@@ -95,10 +95,19 @@ def movers(scale: ColumnScale, reference: Ints, current: Ints, most: int = 3) ->
     >>> movers(scale, np.array([50, 50, 0, 0]), np.array([90, 10, 0, 0]), most=1)
     'UA 50 % -> 90 %'
     """
-    p, q = reference / max(reference.sum(), 1), current / max(current.sum(), 1)
-    order = np.argsort(-np.abs(q - p), kind="stable")[:most]
-    return ", ".join(f"{scale.label(int(i))} {_percent(p[i])} -> {_percent(q[i])}" for i in order if p[i] != q[i])
+    return movers_of(scale, reference[None], current[None], most)[0]
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+def movers_of(scale: ColumnScale, references: Ints, currents: Ints, most: int = 3) -> list[str]:
+    """Name the cells that moved most in each of several pairs of counts, `[pairs, cells]`."""
+    before, now = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) for counts in (references, currents))
+    order = np.argsort(-np.abs(now - before), axis=1, kind="stable")[:, :most]
+    cells = (order, *(np.take_along_axis(shares, order, axis=1) for shares in (before, now)))
+    return [
+        ", ".join(
+            f"{scale.label(cell)} {100 * p:.0f} % -> {100 * q:.0f} %"
+            for cell, p, q in zip(*pair, strict=True)
+            if p != q
+        )
+        for pair in zip(*(part.tolist() for part in cells), strict=True)
+    ]

@@ -1,7 +1,8 @@
 """`performance.realised`: how good were the predictions, now that labels are there?
 
-Log loss and error rate are exact; ROC AUC is exact up to ties inside one of a hundred score bins. Every number comes
-with its interval; with fewer labels than matter it is `inconclusive`, and says how many there are.
+Every metric comes with its interval, from counts and sums alone (`metrics.py` says how exact each is); with fewer
+labels than matter it is `inconclusive`, and says how many there are. Live only the few metrics of `LIVE` are reported,
+and those that an objective is about; two tables are compared in all.
 """
 
 from __future__ import annotations
@@ -11,23 +12,43 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from killick.checks.metrics import CONFIDENCE, curve_of, estimate, labels_in
 from killick.checks.verdict import Verdict
 from killick.profiles.outcomes import SCORE_BINS
-from killick.spec.document import HIGHER_IS_BETTER, METRICS
-from killick.stats.intervals import mean_interval, proportion_interval
-from killick.stats.ranking import roc_auc
+from killick.profiles.outcomes_binary import BinaryOutcome
+from killick.profiles.outcomes_classes import ClassOutcome
+from killick.profiles.outcomes_values import ValueOutcome
+from killick.spec.document import HIGHER_IS_BETTER
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from killick.checks.metrics import Estimates
     from killick.checks.reference import SegmentKey
     from killick.checks.verdict import Status
     from killick.clock import Window
+    from killick.profiles.outcomes import OutcomeScale
     from killick.profiles.profile import Profile
     from killick.spec.document import Objective
 
 CHECK = "performance.realised"
 # With fewer labels an error rate's 95 % interval is wider than 0.25: it could not tell a good model from a coin.
 LABELS_MIN = 50
-CONFIDENCE = 0.95
+# One that sees every wrong probability or number, one that sees the ranking or its direction, and what people ask for.
+LIVE: Mapping[type[OutcomeScale], tuple[str, ...]] = {
+    BinaryOutcome: ("log_loss", "roc_auc", "error_rate"),
+    ClassOutcome: ("error_rate", "f1_macro"),
+    ValueOutcome: ("mae", "bias"),
+}
+_NEEDED = {
+    "precision": "a positive decision is needed",
+    "recall": "a positive one is needed",
+    "f1": "a positive one is needed",
+    "r2": "labels that differ are needed",
+}
+# Whose values have a unit, and so any size; no other metric of a useful model reaches a thousand.
+_ABSURD = 1000.0
+_WITH_UNIT = ("mae", "rmse", "bias", "quantile_loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +61,60 @@ class Measure:
     labels: int
 
 
+@dataclass(frozen=True, slots=True)
+class CalibrationBin:
+    """One point of a calibration curve: what scores in [low, high) promised, and what came, of how many rows."""
+
+    low: float
+    high: float
+    rows: int
+    mean_score: float
+    outcome_rate: float
+    interval: tuple[float, float]
+
+
 def labels_of(profile: Profile) -> int:
-    """How many labelled rows are in a profile."""
-    outcome = profile.scale.outcome
-    return int(profile.counts_of(outcome.column)[: 2 * SCORE_BINS].sum()) if outcome else 0
+    """How many labelled rows with an answer are in a profile: what an error rate is a share of."""
+    return int(labels_in([profile])[0])
 
 
 def wrong_of(profile: Profile) -> int:
-    """How many labelled rows were decided wrongly."""
-    outcome = profile.scale.outcome
-    if outcome is None:
-        return 0
-    _, false_negatives, false_positives, _ = profile.counts_of(outcome.column)[2 * SCORE_BINS :]
-    return int(false_negatives + false_positives)
+    """How many labelled rows were decided wrongly; 0 where nothing is decided."""
+    found = estimate([profile], "error_rate")
+    return round(float(found.value[0] * found.labels[0])) if found and found.labels[0] else 0
 
 
 def measure(profile: Profile, metric: str) -> Measure:
     """Return a metric of the labelled rows of a profile."""
-    outcome, labels = profile.scale.outcome, labels_of(profile)
-    if outcome is None or not labels:
+    return measured(metric, estimate([profile], metric), 0, labels_of(profile))
+
+
+def measured(metric: str, found: Estimates | None, at: int, labels: int = 0) -> Measure:
+    """Return one of several estimates. Where there is no such metric, `labels` are those that there are."""
+    if found is None:
         return Measure(metric, None, None, labels)
-    if metric == "error_rate":
-        wrong = wrong_of(profile)
-        return _measure(metric, wrong / labels, proportion_interval(wrong, labels, CONFIDENCE), labels)
-    if metric == "log_loss":
-        total, squares = profile.sums_of(outcome.column)
-        return _measure(metric, float(total) / labels, mean_interval(labels, total, squares, CONFIDENCE), labels)
-    counts = profile.counts_of(outcome.column)
-    area = roc_auc(counts[SCORE_BINS : 2 * SCORE_BINS], counts[:SCORE_BINS])
-    if not bool(area.known):
-        return Measure(metric, None, None, labels)
-    return _measure(metric, float(area.value), area.interval(CONFIDENCE), labels)
+    value, low, high = float(found.value[at]), float(found.low[at]), float(found.high[at])
+    known = np.isfinite(low) and np.isfinite(high)
+    return Measure(metric, value if np.isfinite(value) else None, (low, high) if known else None, int(found.labels[at]))
+
+
+def calibration_of(profile: Profile) -> tuple[CalibrationBin, ...]:
+    """Return the calibration curve of a profile, in at most fifteen bins of equal mass; empty without probabilities."""
+    curve = curve_of([profile])
+    if curve is None:
+        return ()
+    low, high = curve.interval(CONFIDENCE)
+    return tuple(
+        CalibrationBin(
+            low=int(curve.first[0, at]) / SCORE_BINS,
+            high=(int(curve.last[0, at]) + 1) / SCORE_BINS,
+            rows=int(curve.rows[0, at]),
+            mean_score=float(curve.mean_score[0, at]),
+            outcome_rate=float(curve.outcome_rate[0, at]),
+            interval=(float(low[0, at]), float(high[0, at])),
+        )
+        for at in np.flatnonzero(curve.rows[0])
+    )
 
 
 def judge_performance(
@@ -79,30 +123,53 @@ def judge_performance(
     segment: SegmentKey = (),
     version: str | None = None,
     window: Window | None = None,
-    objectives: tuple[Objective, ...] = (),
+    objectives: Sequence[Objective] = (),
 ) -> list[Verdict]:
-    """Judge every metric of a profile: `warn` where an objective for it is surely missed in this window alone."""
-    verdicts = []
-    for metric in METRICS:
-        found = measure(profile, metric)
-        objective = next((objective for objective in objectives if objective.sli == metric), None)
-        status, reason = _word(profile.rows, found, objective)
-        verdicts.append(
-            Verdict(
-                check=CHECK,
-                metric=metric,
-                segment=segment,
-                version=version,
-                window=window,
-                status=status,
-                reason=reason,
-                value=found.value,
-                interval=found.interval,
-                threshold=bound(objective) if objective else None,
-                n_current=found.labels,
-            )
+    """Judge the metrics of a profile: `warn` where an objective for one is surely missed in this window alone.
+
+    They are those of `LIVE`, and those that an objective is about.
+    """
+    scale = profile.scale.outcome
+    shown = LIVE[type(scale)] if scale else LIVE[BinaryOutcome]
+    metrics = dict.fromkeys((*shown, *(objective.sli for objective in objectives)))
+    return [
+        judge_measure(
+            profile,
+            measure(profile, metric),
+            objectives,
+            segment=segment,
+            version=version,
+            window=window,
         )
-    return verdicts
+        for metric in metrics
+    ]
+
+
+def judge_measure(
+    profile: Profile,
+    found: Measure,
+    objectives: Sequence[Objective] = (),
+    *,
+    segment: SegmentKey = (),
+    version: str | None = None,
+    window: Window | None = None,
+) -> Verdict:
+    """Judge one metric of a profile against the first objective for it."""
+    objective = next((objective for objective in objectives if objective.sli == found.metric), None)
+    status, reason = _word(profile, found, objective)
+    return Verdict(
+        check=CHECK,
+        metric=found.metric,
+        segment=segment,
+        version=version,
+        window=window,
+        status=status,
+        reason=reason,
+        value=found.value,
+        interval=found.interval,
+        threshold=bound(objective) if objective else None,
+        n_current=found.labels,
+    )
 
 
 def bound(objective: Objective) -> float | None:
@@ -118,19 +185,30 @@ def surely_missed(found: Measure, objective: Objective) -> bool:
     return not objective.holds(high if found.metric in HIGHER_IS_BETTER else low)
 
 
-def _word(rows: int, found: Measure, objective: Objective | None) -> tuple[Status, str]:
-    if not rows and not found.labels:
+def written(metric: str, value: float) -> str:
+    """Write a metric's value: three decimals of a share, four digits of what has a unit, or is absurd.
+
+    >>> written("roc_auc", 0.71239), written("mae", 12345.678)
+    ('0.712', '1.235e+04')
+    """
+    return f"{value:.4g}" if metric.startswith(_WITH_UNIT) or abs(value) >= _ABSURD else f"{value:.3f}"
+
+
+def _word(profile: Profile, found: Measure, objective: Objective | None) -> tuple[Status, str]:
+    if not profile.rows and not found.labels:
         return "inconclusive", "no rows"
     if found.value is None or found.labels < LABELS_MIN:
-        return "inconclusive", f"{found.labels} labels are known; {LABELS_MIN} of both classes are needed"
-    said = f"{found.metric} is {found.value:.3f} over {found.labels} labels"
+        scored = " with a usable score" if found.labels < labels_of(profile) else ""
+        return "inconclusive", f"{found.labels} labels{scored} are known; {_needed(profile, found)}"
+    said = f"{found.metric} is {written(found.metric, found.value)} over {found.labels} labels"
     if objective is None:
         return "ok", said
     missed = surely_missed(found, objective)
     return ("warn" if missed else "ok"), f"{said}; objective {objective.name} asks for {bound(objective):g}"
 
 
-def _measure(metric: str, value: float, interval: tuple[object, object], labels: int) -> Measure:
-    low, high = (float(np.asarray(end)) for end in interval)
-    known = np.isfinite(low) and np.isfinite(high)
-    return Measure(metric, value, (low, high) if known else None, labels)
+def _needed(profile: Profile, found: Measure) -> str:
+    if found.labels >= LABELS_MIN and found.metric in _NEEDED:
+        return _NEEDED[found.metric]
+    both = isinstance(profile.scale.outcome, BinaryOutcome | None)
+    return f"{LABELS_MIN} of both classes are needed" if both else f"{LABELS_MIN} are needed"

@@ -1,39 +1,86 @@
 """`performance.realised` of two tables: is the model surely worse than on the reference, by enough to matter?
 
 A difference of a metric is judged by a normal test, "it is worse by no more than the margin", with the standard errors
-that the two intervals stand for. Rows that the model was trained on flatter it: give a reference that it was not
-trained on, or expect the margin to be used up. Where the reference holds no labels there is nothing to compare with,
-and a metric is only reported, against its objective if it has one.
+that the two intervals stand for, or that either side lets expect of the other. All metrics are reported; only those of
+`TESTED` are tests and share the budget, as the others say the same in other words. Rows that the model was trained on
+flatter it: give a reference that it was not trained on, or expect the margin to be used up. Where the reference holds
+no labels, the metrics that were declared at development time stand for it, of everything; without these a metric is
+only reported, against its objective if it has one.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from killick.checks.performance import CONFIDENCE, LABELS_MIN, judge_performance, labels_of, measure
+from killick.checks.metrics import error_of_difference, estimate, labels_in, metrics_of
+from killick.checks.performance import CHECK, LABELS_MIN, judge_measure, measured, written
+from killick.checks.reference import EVERYTHING
 from killick.checks.sharing import Draft
+from killick.checks.verdict import Verdict
+from killick.profiles.outcomes_binary import BinaryOutcome
+from killick.profiles.outcomes_classes import ClassOutcome
+from killick.profiles.outcomes_values import BOUND, ValueOutcome
 from killick.spec.document import HIGHER_IS_BETTER
 
 if TYPE_CHECKING:
-    from killick.checks.performance import Measure
+    from collections.abc import Mapping
+
+    from killick.checks.metrics import Estimates
     from killick.checks.reference import BySegment
-    from killick.checks.verdict import Verdict
     from killick.clock import Window
+    from killick.profiles.outcomes import OutcomeScale
     from killick.spec.document import Objective
 
 _NORMAL = NormalDist()
 
-# What a loss must grow by to matter: the error rate by what a canary may cost by default (two points in a hundred), the
-# area by as much, the log loss by what a binary model of 30 % error loses when two more in a hundred go wrong.
-MARGINS = {"error_rate": 0.02, "roc_auc": 0.02, "log_loss": 0.02}
+# What spends the budget. A probability can be wrong, rank wrongly, decide wrongly, and be dishonest, each without the
+# others; classes can be confused, rare ones among them, and confidence be dishonest; a number can be far off, or off to
+# one side. Every other metric moves with one of these.
+TESTED: Mapping[type[OutcomeScale], tuple[str, ...]] = {
+    BinaryOutcome: ("log_loss", "roc_auc", "error_rate", "calibration_error"),
+    ClassOutcome: ("log_loss", "error_rate", "f1_macro", "calibration_error"),
+    ValueOutcome: ("mae", "bias"),
+}
+# What a metric must get worse by to matter. Shares of decisions, and the areas: what a canary may cost by default, two
+# points in a hundred. The log loss: what a binary model of 30 % error loses when two more in a hundred go wrong; the
+# Brier score: half of that, as it loses there. The calibration error: a promise that is off by two points decides no
+# case otherwise. R2: two points of the variance in a hundred.
+MARGINS = dict.fromkeys(
+    (
+        *("error_rate", "accuracy", "roc_auc", "average_precision", "f1", "precision", "recall", "log_loss"),
+        *("calibration_error", "f1_macro", "f1_weighted", "precision_macro", "recall_macro", "r2"),
+    ),
+    0.02,
+) | {"brier": 0.01}
+# Of what has a unit only a part of its own size can matter: a twentieth, which is the least that people plan with. A
+# bias has no size of its own when all is well: a tenth of the errors' spread, which adds half a percent to the RMSE.
+RELATIVE_MARGIN = 0.05
+BIAS_MARGIN = 0.1
+# A model without errors may come to err by a thousandth of the truth's spread.
+_LEAST_MARGIN = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """What a test knows of one side of a comparison."""
+
+    value: float
+    tested: float
+    error: float
+    labels: int | None
 
 
 def judge_realised(
-    references: BySegment, current: BySegment, window: Window | None, objectives: tuple[Objective, ...]
+    references: BySegment,
+    current: BySegment,
+    window: Window | None,
+    objectives: tuple[Objective, ...],
+    declared: Mapping[str, float] | None = None,
 ) -> list[Draft]:
     """Judge every metric in every segment; none where neither side can have labels.
 
@@ -42,43 +89,99 @@ def judge_realised(
         current: the profiles to judge; each segment is in the reference.
         window: the event time of the current rows.
         objectives: what the metrics have to keep to.
+        declared: metrics of the model at development time, which stand for a reference without labels.
     """
-    tested: list[Draft] = []
-    for segment, profile in current.items():
-        before = references[segment]
-        if not labels_of(before) and not labels_of(profile):
-            continue
-        tested += [
-            _against(verdict, measure(before, verdict.metric), measure(profile, verdict.metric))
-            for verdict in judge_performance(profile, segment=segment, window=window, objectives=objectives)
-        ]
-    return tested
+    promised = declared or {}
+    segments = tuple(current)
+    then, now = [references[segment] for segment in segments], [current[segment] for segment in segments]
+    if not segments or now[0].scale.outcome is None:
+        return []
+    scale = now[0].scale.outcome
+    some = (labels_in(then) > 0) | (labels_in(now) > 0)
+    found = {
+        metric: (estimate(then, metric), estimate(now, metric, like=then))
+        for metric in (*metrics_of(scale), *(name for name in promised if name not in metrics_of(scale)))
+    }
+    drafts: list[Draft] = []
+    for at, segment in enumerate(segments):
+        for metric, (before, after) in found.items():
+            expected = promised.get(metric) if segment == EVERYTHING else None
+            if before is None or after is None:
+                drafts += [] if expected is None else [_unknown(metric, window)]
+                continue
+            if not some[at] or not (before.labels.any() or after.labels.any()):
+                continue
+            measure = measured(metric, after, at)
+            verdict = judge_measure(now[at], measure, objectives, segment=segment, window=window)
+            side = _reference(before, at, expected)
+            drafts.append(_against(verdict, side, _current(after, at), scale) if side else Draft(verdict))
+    return drafts
 
 
-def _against(verdict: Verdict, before: Measure, now: Measure) -> Draft:
+def _unknown(metric: str, window: Window | None) -> Draft:
+    reason = "was declared, and is not measured for this kind of model"
+    return Draft(Verdict(check=CHECK, metric=metric, window=window, status="inconclusive", reason=reason))
+
+
+def _reference(before: Estimates, at: int, declared: float | None) -> _Side | None:
+    """The reference's side: its own labels where there are enough, or else what was declared."""
+    labels, value = int(before.labels[at]), float(before.value[at])
+    if labels >= LABELS_MIN and math.isfinite(value):
+        return _Side(value, float(before.at_most[at]), float(before.error[at]), labels)
+    return None if declared is None else _Side(declared, declared, 0.0, None)
+
+
+def _current(after: Estimates, at: int) -> _Side:
+    return _Side(float(after.value[at]), float(after.at_least[at]), float(after.error[at]), int(after.labels[at]))
+
+
+def _against(verdict: Verdict, before: _Side, now: _Side, scale: OutcomeScale) -> Draft:
     """Compare a metric with the reference's, where both are known."""
-    if verdict.status == "inconclusive" or before.value is None or now.value is None or before.labels < LABELS_MIN:
+    if verdict.status == "inconclusive":
         return Draft(verdict)
-    margin, sign = MARGINS[verdict.metric], -1.0 if verdict.metric in HIGHER_IS_BETTER else 1.0
-    worse = sign * (now.value - before.value)
-    error = math.hypot(_standard_error(before), _standard_error(now))
-    p_value = _NORMAL.cdf((margin - worse) / error) if error > 0 else float(worse <= margin)
-    said = f"{verdict.reason}; {before.value:.3f} in the reference"
-    if worse > margin:
-        said += f", worse by {worse:.3f} where {margin:g} would not matter"
+    metric = verdict.metric
+    margin, sign = _margin(metric, before.tested, scale), -1.0 if metric in HIGHER_IS_BETTER else 1.0
+    worse = sign * (now.tested - before.tested)
+    # An absurd row of the reference must not set the limit.
+    limit = (before.tested if isinstance(scale, ValueOutcome) else before.value) + sign * margin
+    if metric == "bias":
+        worse, limit = abs(now.tested) - abs(before.tested), abs(before.tested) + margin
+    origin = "was declared" if before.labels is None else "in the reference"
+    said = f"{verdict.reason}; {written(metric, before.value)} {origin}"
+    tested = metric in TESTED[type(scale)] or before.labels is None
+    if tested and worse > margin:
+        apart = (side for side in (before, now) if not math.isclose(side.tested, side.value, rel_tol=1e-6))
+        how = f", errors being bounded at {BOUND:g} spreads" if isinstance(scale, ValueOutcome) and any(apart) else ""
+        said += f", worse by {written(metric, worse)} where {written(metric, margin)} would not matter{how}"
+    changed = msgspec.structs.replace(verdict, reason=said, effect=now.value - before.value, n_reference=before.labels)
+    if not tested:
+        return Draft(changed)
     changed = msgspec.structs.replace(
-        verdict,
-        reason=said,
-        effect=now.value - before.value,
+        changed,
         direction=None if now.value == before.value else "up" if now.value > before.value else "down",
-        n_reference=before.labels,
-        threshold=verdict.threshold if verdict.threshold is not None else before.value + sign * margin,
+        threshold=verdict.threshold if verdict.threshold is not None else limit,
     )
-    return Draft(changed, p_value if worse > margin else 1.0)
+    return Draft(changed, _p_value(metric, before, now, worse - margin) if worse > margin else 1.0)
 
 
-def _standard_error(found: Measure) -> float:
-    if found.interval is None:
-        return math.inf
-    low, high = found.interval
-    return (high - low) / (2.0 * _NORMAL.inv_cdf(0.5 + CONFIDENCE / 2.0))
+def _p_value(metric: str, before: _Side, now: _Side, beyond: float) -> float:
+    """The chance of being so far beyond the margin, were the model just as much worse as the margin allows."""
+    error = now.error
+    if before.labels and now.labels:
+        error = error_of_difference((before.error, now.error), (before.labels, now.labels))
+    if error <= 0:
+        return 0.0
+    p_value = _NORMAL.cdf(-beyond / error)
+    if metric == "bias":
+        # A bias of the other sign is as far from 0.
+        p_value += _NORMAL.cdf((beyond - 2.0 * abs(now.tested)) / error)
+    return p_value
+
+
+def _margin(metric: str, before: float, scale: OutcomeScale) -> float:
+    """What a metric must get worse by to matter, in its own unit."""
+    if metric in MARGINS or not isinstance(scale, ValueOutcome):
+        return MARGINS[metric]
+    if metric == "bias":
+        return BIAS_MARGIN * scale.error_spread
+    return max(RELATIVE_MARGIN * abs(before), _LEAST_MARGIN * scale.spread)

@@ -13,23 +13,34 @@ from typing import TYPE_CHECKING
 from killick.checks.drift import CHECK as DRIFT
 from killick.checks.verdict import Verdict
 from killick.clock import DAY, format_instant
+from killick.spec.document import Kind  # noqa: TC001 - msgspec reads the annotation of a saved column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from killick.clock import Window
-    from killick.spec.document import Kind
 
 SCHEMA, TYPE, FRESHNESS = "quality.schema", "quality.type", "quality.freshness"
-_KINDS = {"numeric": "numbers", "boolean": "true and false", "categorical": "text"}
+_KINDS = {
+    "numeric": "numbers",
+    "boolean": "true and false",
+    "categorical": "text",
+    "text": "text",
+    "timestamp": "times",
+    "embedding": "embeddings",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnType:
-    """What a table says of a column: the kind that it is watched as (None: it cannot be), and its type in words."""
+    """What a table says of a column: the kind that it is watched as, and its type in words.
+
+    A kind of None means that it cannot be watched, and `why_not` says why, where it is not the type.
+    """
 
     kind: Kind | None
     name: str
+    why_not: str = ""
 
 
 def judge_schema(
@@ -51,7 +62,7 @@ def judge_schema(
             verdicts.append(_unknown("the column is missing", column, window))
         elif then.kind is None:
             said = f"columns of this type ({then.name}) are not compared"
-            verdicts.append(_unknown(said, column, window))
+            verdicts.append(_unknown(then.why_not or said, column, window))
         elif now.kind != then.kind:
             said = f"holds {_words(now)}, and {_words(then)} in the reference"
             verdicts.append(_verdict(TYPE, "type_changed", "fail", said, column, window))
@@ -62,6 +73,7 @@ def judge_schema(
         if column not in reference:
             said = "the current table has this column, the reference has not"
             verdicts.append(_verdict(SCHEMA, "columns_extra", "warn", said, column, window))
+    verdicts += _order(list(reference), list(current), window)
     return verdicts, frozenset(comparable)
 
 
@@ -80,6 +92,25 @@ def judge_freshness(reference: Window | None, current: Window | None, middle: in
     said = f"the reference is newer than the current rows: it reaches to {until}, they end at {newest}"
     ahead = (reference.end - current.end) / DAY
     return [Verdict(check=FRESHNESS, metric="days_behind", status="warn", reason=said, value=ahead, window=current)]
+
+
+def _order(reference: list[str], current: list[str], window: Window | None) -> list[Verdict]:
+    """Warn about columns in another order: who reads them by position would mix them up."""
+    then, now = [c for c in reference if c in current], [c for c in current if c in reference]
+    moved = [column for column, before in zip(now, then, strict=True) if column != before]
+    if not moved:
+        return []
+    said = f"the columns are in another order than in the reference, from {moved[0]} on"
+    return [
+        Verdict(
+            check=SCHEMA,
+            metric="columns_reordered",
+            status="warn",
+            reason=said,
+            value=float(len(moved)),
+            window=window,
+        )
+    ]
 
 
 def _words(column: ColumnType) -> str:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from killick.profiles.cells import Floats
 
 
+_STATUSES: tuple[Status, ...] = ("ok", "warn", "fail", "inconclusive")
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What each test got out of the budget, in the order of the tests.
@@ -46,18 +49,22 @@ class Shared:
 class Draft:
     """A verdict that waits for its share: its status and adjusted p-value are still to come. NaN: it was no test.
 
-    `few` says that there are too few rows for anything but a finding: what is not found is then not known.
+    `few` says that there are too few rows for anything but a finding: what is not found is then not known. `mild` says
+    that it warns at most: its test takes for granted what need not hold, or nobody said which way is bad.
     """
 
     verdict: Verdict
     p_value: float = math.nan
     few: bool = False
+    mild: bool = False
 
     def sealed(self, shared: Shared, at: int) -> Verdict:
         """Return the verdict as it stands now that the budget is shared."""
         if np.isnan(self.p_value):
             return self.verdict
         status, reason = shared.statuses[at], self.verdict.reason
+        if status == "fail" and self.mild:
+            status = "warn"
         if status == "ok" and self.verdict.status == "warn":
             # What missed an objective stays a warning, however good the reference was.
             status = "warn"
@@ -95,15 +102,6 @@ def share_budget(p_values: Floats, budget: float, for_warnings: Floats | None = 
     tests, failed = int(made.sum()), strict <= budget
     rank = np.argsort(np.argsort(np.where(made, p_values, np.inf), kind="stable"), kind="stable")
     left = np.where(failed, tests - rank, max(tests - int(failed.sum()), 1))
-    statuses = tuple(
-        _status(sure, likely, budget) for sure, likely in zip(strict.tolist(), lenient.tolist(), strict=True)
-    )
+    found = np.where(failed, 2, np.where(lenient <= budget, 1, 0))
+    statuses = tuple(_STATUSES[at] for at in np.where(made, found, 3).tolist())
     return Shared(strict, statuses, np.where(made, budget / left, np.nan), tests)
-
-
-def _status(sure: float, likely: float, budget: float) -> Status:
-    if np.isnan(sure):
-        return "inconclusive"
-    if sure <= budget:
-        return "fail"
-    return "warn" if likely <= budget else "ok"

@@ -7,34 +7,35 @@ current one is beyond that is asked of Student's t on the logarithm (stats/histo
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from killick.checks.apart import apart_in
 from killick.checks.distances import ROWS_MIN
-from killick.checks.evidence import stability_of
 from killick.checks.reference import merge_windows
+from killick.checks.watched import Pile, pile
 from killick.clock import DAY, HOUR
-from killick.profiles.categorical import CategoricalScale
-from killick.profiles.numeric import NumericScale
-from killick.profiles.profile import stack
 from killick.stats.history import prediction_limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from killick.checks.reference import HealthyWindow, Reference, SegmentKey
-    from killick.clock import Window
-    from killick.profiles.cells import Floats, Ints
-    from killick.profiles.profile import Profile
-    from killick.stats.distances import PopulationStability
+    from numpy.typing import NDArray
 
-Comparable: TypeAlias = NumericScale | CategoricalScale
+    from killick.checks.methods import Method
+    from killick.checks.reference import HealthyWindow, Reference, SegmentKey
+    from killick.checks.watched import Block
+    from killick.clock import Window
+    from killick.profiles.cells import Floats
 
 # Fewer windows are no yardstick (stats/history.py); more cost time and say nothing new.
 WINDOWS_MIN, WINDOWS_MAX = 8, 120
+# From eight windows Student's t reaches out to a thousand times their median at the levels of a hundred tests; from
+# thirty-two to some ten times. Narrower windows stray further than wide ones, which are mixtures of them, so a limit
+# that they set is no bolder.
+WINDOWS_ENOUGH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,72 +48,91 @@ class Windows:
     @property
     def described(self) -> str:
         """Name them by how wide they are: in days, unless they are shorter than two."""
-        width = self.each[0].window.width if self.each else 0
+        widths = sorted(healthy.window.width for healthy in self.each)
+        width = widths[len(widths) // 2] if widths else 0
         return f"windows of {f'{width / DAY:.0f} days' if width >= 2 * DAY else f'{width / HOUR:.0f} hours'}"
 
 
 def windows_like(reference: Reference, window: Window | None) -> Windows:
-    """Return the reference's windows, made about as wide as the current one, but at least eight of them."""
+    """Return the reference's windows, made about as wide as the current one, but enough of them where that is to be."""
     fine = reference.windows
     if len(fine) < WINDOWS_MIN or window is None:
         return Windows((), narrow=False)
     alike = max(1, round(window.width / fine[0].window.width))
-    each = min(alike, len(fine) // WINDOWS_MIN)
+    each = max(1, min(alike, len(fine) // WINDOWS_ENOUGH))
     wide = merge_windows(fine, reference.scale, each) if each > 1 else list(fine)
     return Windows(tuple(wide[:: -(-len(wide) // WINDOWS_MAX)]), narrow=each < alike)
 
 
-def cells_of(column: Comparable, profiles: Sequence[Profile], *, is_label: bool) -> tuple[Ints, Floats]:
-    """Return a column's counts and sums; of a label without the missing ones, which have not come yet."""
-    counts, sums = stack(profiles, column.column)
-    if is_label:
-        counts[:, column.bins :] = 0
-    return counts, sums
-
-
-def healthy_drift(
-    column: Comparable,
+def healthy_drifts(
+    asked: Sequence[tuple[Block, Method]],
     reference: Reference,
     segments: Sequence[SegmentKey],
+    sides: tuple[Pile, Pile],
     windows: Sequence[HealthyWindow],
-    now: PopulationStability,
-    *,
-    is_label: bool,
-) -> Floats:
-    """Return what the debiased PSI of each of the reference's windows would be with the current rows, each `[windows]`.
+) -> list[Floats]:
+    """Return what each window's distance from the rest of the reference would be with as many rows as the current one.
 
-    A window is compared with the rest of the reference. It may hold fewer rows than the current table does, and then
-    differs by luck alone as the current table cannot; its distance from the mean is scaled down to what is left.
+    A window may hold fewer rows than the current table does, and then differs by luck alone as the current table
+    cannot; its distance from the mean is scaled down to what is left.
+
+    Args:
+        asked: blocks of columns, and how distance is measured in them.
+        reference: whose windows they are.
+        segments: the segments that are judged.
+        sides: the profiles of the reference and of the current table, one a segment.
+        windows: the windows to compare.
+
+    Returns:
+        for each block the excess of each window, `[segments, columns, windows]`; NaN where a window has too few rows,
+        or a segment too few windows.
     """
-    found = np.full((len(segments), len(windows)), np.nan)
+    found = [np.full((len(segments), len(block.at), len(windows)), np.nan) for block, _ in asked]
+    if not windows:
+        return found
+    calm = _as_many(*sides)
+    luck = [apart_in(block, method, sides[0], calm).distance.luck for block, method in asked]
     for at, segment in enumerate(segments):
         having = [i for i, healthy in enumerate(windows) if segment in healthy.profiles]
         if len(having) < WINDOWS_MIN:
             continue
-        counts, _ = cells_of(column, [windows[i].profiles[segment] for i in having], is_label=is_label)
-        whole, _ = cells_of(column, [reference.profiles[segment]], is_label=is_label)
-        rest = np.maximum(whole - counts, 0)
-        enough = np.minimum(counts.sum(axis=1), rest.sum(axis=1)) >= ROWS_MIN
-        psi = stability_of(column, rest, counts)
-        raw, luck = psi.value - psi.noise * (psi.bins - 1), _luck(psi)
-        if enough.sum() >= WINDOWS_MIN:
-            centre, varies = float(raw[enough].mean()), float(raw[enough].var(ddof=1))
-            left = varies - float(luck[enough].mean()) + float(np.nan_to_num(_luck(now)[at]))
-            scale = math.sqrt(min(max(left / varies, 0.0), 1.0)) if varies > 0 else 1.0
-            found[at, having] = np.where(enough, np.maximum(centre + scale * (raw - centre), 0.0), np.nan)
+        each = pile(reference.scale, [windows[i].profiles[segment] for i in having])
+        whole = pile(reference.scale, [reference.profiles[segment]])
+        rest = Pile(reference.scale, np.maximum(whole.counts - each.counts, 0), whole.sums - each.sums)
+        for history, lucky, (block, method) in zip(found, luck, asked, strict=True):
+            apart = apart_in(block, method, rest, each).distance
+            enough = np.minimum(*(block.counts_in(side).sum(axis=-1) for side in (rest, each))) >= ROWS_MIN
+            history[at][:, having] = _at_the_size(apart.excess, apart.luck, enough, np.nan_to_num(lucky[at])).T
     return found
 
 
-def _luck(psi: PopulationStability) -> Floats:
-    """Return the variance that the mere size of the samples gives to PSI: the chi-square's, and what drift adds."""
-    return np.asarray(2.0 * (psi.bins - 1) * psi.noise**2 + psi.standard_error**2, dtype=np.float64)
+def _as_many(before: Pile, now: Pile) -> Pile:
+    """Return the reference with as many rows as the current table: what that would be, had nothing changed."""
+    ratio = (now.rows / np.maximum(before.rows, 1))[:, None]
+    return Pile(before.scale, np.rint(before.counts * ratio).astype(np.int64), before.sums * ratio)
+
+
+def _at_the_size(excess: Floats, luck: Floats, seen: NDArray[np.bool_], luck_now: Floats) -> Floats:
+    """Draw windows `[windows, columns]` together by what their luck exceeds that of the current rows."""
+    number = seen.sum(axis=0)
+    known = number >= WINDOWS_MIN
+    shared = np.where(known, number, WINDOWS_MIN)
+    centre = np.where(seen, excess, 0.0).sum(axis=0) / shared
+    varies = np.where(seen, (excess - centre) ** 2, 0.0).sum(axis=0) / (shared - 1)
+    left = varies - np.where(seen, luck, 0.0).sum(axis=0) / shared + luck_now
+    ratio = np.divide(left, varies, out=np.ones_like(varies), where=varies > 0)
+    drawn = centre + np.sqrt(np.clip(ratio, 0.0, 1.0)) * (excess - centre)
+    return np.where(seen & known, np.maximum(drawn, 0.0), np.nan)
 
 
 def usual_drift(history: Floats, levels: Floats, material: float) -> Floats:
-    """Return the PSI that the reference's own windows stay below at each level, 0 where they are too few."""
-    usual = np.zeros(len(levels))
-    for level in np.unique(levels[np.isfinite(levels)]):
-        mine = levels == level
-        if history.shape[1]:
-            usual[mine] = np.nan_to_num(prediction_limit(history[mine], float(level), floor=material).limit)
-    return usual
+    """Return the excess that the reference's own windows stay below at each level, 0 where they are too few.
+
+    Args:
+        history: the windows' excess, `[..., windows]`.
+        levels: the chance that each may be exceeded with, `[...]`.
+        material: an excess that does not matter.
+    """
+    if not history.shape[-1]:
+        return np.zeros(levels.shape)
+    return np.nan_to_num(prediction_limit(history, levels, floor=material).limit)
