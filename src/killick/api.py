@@ -6,65 +6,95 @@
     report.status, report.save("report.html")
 
 A table is anything with the Arrow C stream interface (pandas, Polars, pyarrow, DuckDB ...) or a mapping of columns; a
-path, glob or URI may lead to Parquet, CSV, NDJSON or Arrow. Costs: about a second for two tables of a million rows and
-twenty columns, on one core.
+path, glob or URI may lead to Parquet, CSV, NDJSON or Arrow, and may be larger than memory. Costs: about half a second
+for two tables of a million rows and twenty columns.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from killick.adapters.tables import FileTables
+from killick.checks.business import FAMILY
+from killick.checks.catalogue import CATALOGUE
 from killick.checks.comparison import BUDGET
-from killick.engine.check import Fitted, Profiles, check_tables, fit, judge, measure_table
-from killick.errors import CallError, Mistake
+from killick.engine.check import EVERY_CHECK, FIT_ROWS, check_profiles, check_sources, judge, learn, skewed
+from killick.engine.saved import SUFFIX
+from killick.engine.table_profile import TableProfile, measure_source
+from killick.errors import CallError, Mistake, did_you_mean
+from killick.ports.tables import FrameSource
 from killick.spec.document import Spec
 from killick.spec.load import extends_of, parse_spec, sealed
 from killick.telemetry import infer
 from killick.telemetry.door import admit
 
+Profile = TableProfile
+
 if TYPE_CHECKING:
-    import polars as pl
+    from collections.abc import Collection, Sequence
 
     from killick.checks.reference import SegmentKey
+    from killick.checks.sharing import Draft
     from killick.checks.verdict import Verdict
+    from killick.ports.tables import Source
     from killick.reports.report import Report
     from killick.telemetry.door import Table
 
     TableOrPath: TypeAlias = Table | str | Path
+    TableOrProfile: TypeAlias = Table | Profile | str | Path
     SpecOrPath: TypeAlias = Spec | str | Path
 
 # A chain of parents longer than this goes round in a circle, or is beyond anybody's memory; `parse_spec` says which.
 _PARENTS_MAX = 16
+# A file of so many rows is read at once, some 100 MB with twenty columns; a larger one goes through in batches.
+_IN_MEMORY_ROWS = 500_000
 
 
 def check(
-    current: TableOrPath,
-    reference: TableOrPath,
+    current: TableOrProfile,
+    reference: TableOrProfile,
     spec: SpecOrPath | None = None,
     *,
     false_alarms: float = BUDGET,
+    checks: Collection[str] = EVERY_CHECK,
+    offline: TableOrPath | None = None,
 ) -> Report:
-    """Compare a table with a reference: columns, shares, drift and, with labels, performance.
+    """Compare a table with a reference: columns, shares, drift and, with labels, concept and performance.
 
     Args:
-        current: the rows to check; a table or a path.
-        reference: the rows to check them against, such as the training table; a table or a path.
-        spec: which column plays which part; a `Spec`, a path to one, or None to infer it from the reference.
+        current: the rows to check: a table, a path, or a profile (or the path of one, `.killick`).
+        reference: the rows to check them against, such as the training table; likewise.
+        spec: which column plays which part; a `Spec`, a path to one, or None to infer it from the reference. A
+            reference that is a profile has its own.
         false_alarms: the chance of any failure in the whole run, if nothing had changed.
+        checks: patterns of the checks that are wanted, such as `["drift.*", "quality.missing"]`.
+        offline: the same entities and times as in `current`, from an offline store: what differs is `quality.skew`.
 
     Raises:
         CallError: an argument cannot be used.
         SpecError: the spec has mistakes; all of them are named.
         DataError: a table cannot be read, or is not what the spec says.
+
+    >>> train = {"temp": [20.0 + day % 9 for day in range(400)]}
+    >>> check({"temp": [68.0 + 2 * (day % 9) for day in range(400)]}, reference=train).status
+    'fail'
     """
     if not 0.0 < false_alarms < 1.0:
         hint = "give the chance of any false failure in the run, for example 0.05"
         raise CallError(Mistake("false_alarms", "is no chance between 0 and 1", false_alarms, hint=hint))
-    train = read_table(reference, name="reference")
-    return check_tables(read_table(current, name="current"), train, spec_for(train, spec)[0], false_alarms=false_alarms)
+    wanted = known_checks(checks)
+    before, now = open_side(reference, name="reference"), open_side(current, name="current")
+    chosen, _ = side_spec(before, now, spec)
+    beside = None if offline is None else open_table(offline, name="offline")
+    if not (isinstance(before, Profile) or isinstance(now, Profile)):
+        return check_sources(now, before, chosen, false_alarms=false_alarms, checks=wanted, offline=beside)
+    known = before if isinstance(before, Profile) else learn(before, chosen)
+    measured = now if isinstance(now, Profile) else measure_source(now, known.fit)
+    more = side_skew(now, beside, known)
+    return check_profiles(measured, known, false_alarms=false_alarms, checks=wanted, more=more)
 
 
 class Reference:
@@ -75,8 +105,8 @@ class Reference:
     reference.check(profile)
     """
 
-    def __init__(self, fitted: Fitted) -> None:
-        self._fitted = fitted
+    def __init__(self, learned: Profile) -> None:
+        self._learned = learned
 
     @classmethod
     def fit(cls, train: TableOrPath, spec: SpecOrPath | None = None) -> Reference:
@@ -86,48 +116,66 @@ class Reference:
             SpecError: the spec has mistakes.
             DataError: the table cannot be read, or is not what the spec says.
         """
-        table = read_table(train, name="reference")
-        return cls(fit(table, spec_for(table, spec)[0]))
+        source = open_table(train, name="reference")
+        return cls(learn(source, spec_for(source, spec)[0]))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Reference:
+        """Read a reference that was saved.
+
+        Raises:
+            DataError: it is not there, or no profile.
+        """
+        return cls(Profile.load(path))
+
+    def save(self, path: str | Path) -> None:
+        """Write the reference to a file, `.killick`.
+
+        Raises:
+            OutsideError: the file could not be written.
+        """
+        self._learned.save(path)
 
     @property
     def spec(self) -> Spec:
         """The spec that it was fitted by."""
-        return self._fitted.spec
+        return self._learned.fit.spec
 
     @property
     def rows(self) -> int:
         """How many rows it was learned from."""
-        return self._fitted.extent.rows
+        return self._learned.rows
 
     @property
     def segments(self) -> tuple[SegmentKey, ...]:
         """Every segment that it knows; the whole is the empty one."""
-        return self._fitted.reference.segments
+        return tuple(self._learned.by_segment)
 
-    def profile(self, batch: TableOrPath) -> Profiles:
-        """Return the profiles of a batch, by segment. They add up, and can be subtracted again.
+    def profile(self, batch: TableOrPath) -> Profile:
+        """Return the profile of a batch. Profiles add up, and can be subtracted again.
 
         Raises:
             DataError: the table cannot be read, or is not what the spec says.
         """
-        return measure_table(read_table(batch, name="current"), self._fitted)
+        return measure_source(open_table(batch, name="current"), self._learned.fit)
 
-    def check(self, profiles: Profiles, *, false_alarms: float = BUDGET) -> list[Verdict]:
-        """Judge profiles against the reference.
+    def check(
+        self, profile: Profile, *, false_alarms: float = BUDGET, checks: Collection[str] = EVERY_CHECK
+    ) -> list[Verdict]:
+        """Judge a profile against the reference.
 
         Args:
-            profiles: what `profile` gave, or a sum of such.
+            profile: what `profile` gave, or a sum of such.
             false_alarms: the chance of any failure among the verdicts, if nothing had changed.
+            checks: patterns of the checks that are wanted.
 
         Raises:
-            CallError: they were made by another reference.
+            CallError: it was made by another reference.
         """
-        scale = self._fitted.reference.scale
-        strange = [p for p in profiles.profiles.values() if p.scale.fingerprint != scale.fingerprint]
-        if strange:
+        if profile.fit.fingerprint != self._learned.fit.fingerprint:
             hint = "profile the batch with this reference"
-            raise CallError(Mistake("profiles", "were made by another reference", hint=hint))
-        return judge(self._fitted, profiles, false_alarms=false_alarms)[0]
+            raise CallError(Mistake("profile", "was made by another reference", hint=hint))
+        return judge(profile, self._learned, false_alarms=false_alarms, checks=known_checks(checks))[0]
 
 
 def load_spec(path: str | Path) -> Spec:
@@ -147,23 +195,93 @@ def infer_spec(table: TableOrPath, *, model: str = "model") -> Spec:
     Raises:
         DataError: the table cannot be read.
     """
-    return _usable(*infer.infer_spec(read_table(table, name="table"), model=model))[0]
+    source = open_table(table, name="table")
+    return _usable(*infer.infer_spec(source.sample(FIT_ROWS), model=model))[0]
 
 
-def read_table(table: TableOrPath, *, name: str) -> pl.DataFrame:
-    """Return a table, whatever holds it.
+def open_table(table: TableOrPath, *, name: str) -> Source:
+    """Return a table as a source, whatever holds it. A file that is small enough is read into memory at once.
 
     Raises:
         DataError: it is no table, or cannot be read.
     """
-    return FileTables().read(str(table)) if isinstance(table, str | Path) else admit(table, name=name)
+    if not isinstance(table, str | Path):
+        return FrameSource(admit(table, name=name), name=name)
+    source = FileTables().open(str(table))
+    rows = source.size()
+    if rows is None or rows > _IN_MEMORY_ROWS:
+        return source
+    return FrameSource(source.sample(_IN_MEMORY_ROWS), name=str(table))
 
 
-def spec_for(reference: pl.DataFrame, spec: SpecOrPath | None) -> tuple[Spec, dict[str, str]]:
+def open_side(table: TableOrProfile, *, name: str) -> Source | Profile:
+    """Return one side of a check: a profile, or a table as a source.
+
+    Raises:
+        DataError: it is neither, or cannot be read.
+    """
+    if isinstance(table, Profile):
+        return table
+    if isinstance(table, str | Path) and str(table).endswith(SUFFIX):
+        return Profile.load(table)
+    return open_table(table, name=name)
+
+
+def spec_for(reference: Source, spec: SpecOrPath | None) -> tuple[Spec, dict[str, str]]:
     """Return the spec to check by, and, where it had to be inferred, the notes that say why it is as it is."""
     if spec is None:
-        return _usable(*infer.infer_spec(reference, model="model"))
+        table = reference.frame if isinstance(reference, FrameSource) else reference.sample(FIT_ROWS)
+        return _usable(*infer.infer_spec(table, model="model"))
     return (spec if isinstance(spec, Spec) else load_spec(spec)), {}
+
+
+def side_spec(before: Source | Profile, now: Source | Profile, spec: SpecOrPath | None) -> tuple[Spec, dict[str, str]]:
+    """Return the spec to check two sides by, and the notes where it had to be inferred.
+
+    Raises:
+        CallError: a spec is given beside a profile, which has its own.
+    """
+    own = next((side.fit.spec for side in (before, now) if isinstance(side, Profile)), None)
+    if own is not None and spec is not None:
+        hint = "leave the spec out, or profile the tables again by it"
+        raise CallError(Mistake("spec", "cannot be given beside a profile, which has its own", hint=hint))
+    if own is not None or isinstance(before, Profile):
+        return own, {}  # type: ignore[return-value]  # a profile has a spec
+    return spec_for(before, spec)
+
+
+def side_skew(now: Source | Profile, offline: Source | None, known: Profile) -> Sequence[Draft]:
+    """Return what an offline table says of the current rows; nothing when there is none.
+
+    Raises:
+        CallError: the current side is a profile, which has no rows to compare.
+    """
+    if offline is None:
+        return ()
+    if isinstance(now, Profile):
+        raise CallError(Mistake("offline", "needs the current rows, not a profile of them", hint="give the table"))
+    return skewed(now, offline, known.fit)
+
+
+def known_checks(patterns: Collection[str]) -> tuple[str, ...]:
+    """Return patterns of checks, each of which some check matches.
+
+    Raises:
+        CallError: one matches none.
+    """
+    asked = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    # What a business figure is called is the operator's affair.
+    names = [*(entry.name for entry in CATALOGUE), f"{FAMILY}kpi"]
+    strange = [
+        pattern
+        for pattern in asked
+        if not (pattern.startswith(FAMILY) or any(fnmatchcase(name, pattern) for name in names))
+    ]
+    if strange or not asked:
+        raise CallError(
+            *(Mistake("checks", "is no check", value=one, hint=did_you_mean(one, names)) for one in strange)
+        )
+    return asked
 
 
 def spec_texts(path: str | Path) -> tuple[str, dict[str, str]]:

@@ -7,6 +7,7 @@ import pytest
 from killick.alerting.objectives import judge_objective, kept_again
 from killick.checks.performance import LABELS_MIN
 from killick.clock import DAY, Window
+from killick.profiles.outcome_rows import Outcomes
 from killick.profiles.profile import Profile, profile_outcomes
 from killick.profiles.scale import fit_scale
 from killick.spec.document import Objective
@@ -24,7 +25,8 @@ def decided(right: int, wrong: int) -> Profile:
     labels = np.arange(rows) % 2
     is_right = np.arange(rows) < right
     scores = np.where(is_right == (labels == 1), 0.9, 0.1)
-    return profile_outcomes(SCALE, scores, labels, np.zeros(rows, dtype=np.int64), 1)[0]
+    found = Outcomes(labels=pl.Series(labels), scores=pl.Series(scores))
+    return profile_outcomes(SCALE, found, np.zeros(rows, dtype=np.int64), 1)[0]
 
 
 def judge(right: int, wrong: int, objective: Objective = ERRORS, covered: int = 28 * DAY):

@@ -177,7 +177,7 @@ def test_batches_add_up() -> None:
 
     assert parts.rows == whole.rows == ROWS
     assert said(reference.check(parts)) == said(reference.check(whole))
-    assert dict((parts - reference.profile(two)).profiles) == dict(reference.profile(one).profiles)
+    assert dict((parts - reference.profile(two)).by_segment) == dict(reference.profile(one).by_segment)
     with pytest.raises(CallError, match="cannot be subtracted"):
         _ = reference.profile(one) - whole
 

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -69,13 +69,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
+def assert_rivals(found: dict[str, Any]) -> None:
+    """Ten days of a feature and a score: an absurdly strict rule alarms about all of it, a deaf one about nothing."""
+    strict, deaf, sigma, ours = found["tallies"]
+
+    assert (found["windows"], found["columns"], found["incidents"]) == (10, 2, 1)
+    assert 0 < found["incident_windows"] < 10
+    everything = {"alarms": 20, "judged": 20, "windows": 10, "columns": 2}
+    assert strict == {"rule": "psi>0.01", **everything, "during_incidents": 2 * found["incident_windows"]}
+    assert deaf == {"rule": "psi>9", **dict.fromkeys(everything, 0), "judged": 20, "during_incidents": 0}
+    assert sigma["judged"] == 20
+    assert (ours["rule"], ours["alarms"]) == ("killick", 0)
+
+
 @pytest.mark.e2e
 @pytest.mark.slow
 def test_a_history_is_lived_through_once_and_can_be_asked_about(folder: Path) -> None:
     """The replay tells the incident and leaves 1; again it finds nothing to do; every reading command knows of it."""
-    first = killick("replay", "history.parquet", "--html", "story.html", folder=folder)
-    again = killick("replay", "history.parquet", "--json", folder=folder)
-    fresh = killick("replay", "history.parquet", "--fresh", "--json", folder=folder)
+    compare = ("--compare", "psi>0.01,psi>9,3sigma")
+    first = killick("replay", "history.parquet", "--html", "story.html", *compare, folder=folder)
+    again = killick("replay", "history.parquet", "--json", *compare, folder=folder)
+    fresh = killick("replay", "history.parquet", "--fresh", "--json", *compare, folder=folder)
 
     assert first.returncode == again.returncode == fresh.returncode == 1, first.stderr
     assert "few-errors is missed" in first.stdout
@@ -88,6 +102,10 @@ def test_a_history_is_lived_through_once_and_can_be_asked_about(folder: Path) ->
     assert anew["windows"] == 11
     assert told["ledger"] == anew["ledger"]
     assert [one["kind"] for one in told["incidents"]] == ["objective_missed"]
+    # What others would have said is counted from the store, so whoever lived through it, and when, makes no difference.
+    assert told["compare"] == anew["compare"]
+    assert_rivals(told["compare"])
+    assert ["psi>0.01", "20", "20", "10", "2", "6"] in [line.split() for line in first.stdout.splitlines()]
 
     (one,) = json.loads(killick("incidents", "--json", folder=folder).stdout)
     (status,) = json.loads(killick("status", "--json", folder=folder).stdout)
@@ -129,3 +147,15 @@ def test_a_store_that_is_broken_is_a_fault_outside(folder: Path, tmp_path: Path)
     assert "Traceback" not in done.stderr
     with pytest.raises(sqlite3.DatabaseError):
         sqlite3.connect(tmp_path / "control.sqlite").execute("select * from sqlite_master")
+
+
+@pytest.mark.e2e
+def test_a_rule_without_its_threshold_is_told_before_anything_is_lived_through(folder: Path, tmp_path: Path) -> None:
+    """An unquoted `psi>0.2` reaches the program as `psi`, for the shell took the rest."""
+    store = tmp_path / "store"
+
+    done = killick("replay", "history.parquet", "--compare", "psi", "--store", store, folder=folder)
+
+    assert done.returncode == 2
+    assert "--compare 'psi>0.2'" in done.stderr
+    assert not store.exists()

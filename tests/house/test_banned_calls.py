@@ -141,6 +141,15 @@ DISK_FUNCTIONS = (
 )
 
 
+# Functions that may: `Report.save` is the only IO of the reports, a table profile is saved and loaded likewise, and a
+# frame is packed in memory by methods that are named as if they wrote a file.
+EXEMPT = {
+    "reports": frozenset({"save"}),
+    "engine": frozenset({"save", "load"}),
+    "profiles": frozenset({"pack_frame", "unpack_frame"}),
+}
+
+
 def banned(name: str, bans: dict[str, str]) -> str | None:
     """Return what to do instead of a dotted name, or None where it is allowed."""
     if any(name == entry or name.startswith(f"{entry}.") for entry in HARMLESS):
@@ -204,8 +213,8 @@ def uses(node: ast.AST, names: dict[str, str]) -> list[str]:
 
 
 def told(path: Path, bans: dict[str, str]) -> list[str]:
-    """Return the offences of a file as lines for a person; `Report.save` is the only IO of the reports."""
-    exempt = frozenset({"__hash__", "save"} if room(path) == "reports" else {"__hash__"})
+    """Return the offences of a file as lines for a person, but for the functions that may."""
+    exempt = EXEMPT.get(room(path), frozenset()) | {"__hash__"}
     found = offences(tree(path), bans, exempt=exempt)
     return [f"{place(path, node)}: {name}: {word}" for node, name, word in found]
 

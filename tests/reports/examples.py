@@ -1,5 +1,6 @@
 """What the tests of the reports are told with: a check that found something, and a life of sixty days."""
 
+from itertools import pairwise
 from typing import Any
 
 from killick.alerting.incidents import Incident
@@ -11,7 +12,7 @@ from killick.recovery.states import Recovery
 from killick.registry.aliases import Alias, Holding
 from killick.registry.versions import Version
 from killick.reports.chronicle import Budget, Chronicle, DriftRow, Moved, Point, Promise, Series, Told
-from killick.reports.report import Distribution, Extent, Report
+from killick.reports.report import Calibration, Curve, Distribution, Extent, Report
 from killick.retraining.states import Retraining
 from killick.rollout.states import Rollout
 from killick_client.events import Change
@@ -59,21 +60,85 @@ def an_evil_report() -> Report:
         column=EVIL, segment=((EVIL, "]]>&\x00"),), reason=f"{EVIL} | ]]>\x0b", version=EVIL, check=EVIL
     )
     shares = Distribution((EVIL, "</script>", "other"), (0.5, 0.5, 0.0), (0.1, 0.8, 0.1))
-    return a_report(verdict, model=EVIL, spec_hash=EVIL, pictures={(EVIL, verdict.segment): shares})
+    pictures = {(EVIL, verdict.segment): shares, (EVIL, ()): shares}
+    return a_report(verdict, model=EVIL, spec_hash=EVIL, pictures=pictures, kinds={EVIL: EVIL})
 
 
 def a_pictured_report() -> Report:
-    """A report with both kinds of picture."""
-    bins = tuple(f"({n}, {n + 1}]" for n in range(10))
-    ordered = Distribution(bins, (0.1,) * 10, (0.0,) * 5 + (0.2,) * 5, ordered=True)
-    named = Distribution(("UA", "EV", "other"), (0.5, 0.4, 0.1), (0.1, 0.8, 0.1))
-    verdicts = (
-        a_verdict(),
-        a_verdict(column="carrier", status="warn"),
-        a_verdict(column="dewp", status="ok", value=0.01),
-        a_verdict(column="visib", status="inconclusive", value=None, reason="12 rows; 50 are needed"),
+    """A report with every form of picture, a column without one, and what belongs to no column."""
+    edges = tuple(float(n) for n in range(11))
+    bins = (*(f"{n} to {n + 1}" for n in range(10)), "missing")
+    number = Distribution(
+        bins, (*(0.1,) * 10, 0.0), (*(0.0,) * 5, *(0.15,) * 5, 0.25), ordered=True, edges=edges, trailing=1
     )
-    return a_report(*verdicts, pictures={("temp", JFK): ordered, ("carrier", JFK): named})
+    band = Distribution(("1", "2", "3"), (0.3, 0.3, 0.4), (0.2, 0.3, 0.5), ordered=True)
+    named = Distribution(("UA", "EV", "unknown values"), (0.5, 0.5, 0.0), (0.1, 0.8, 0.1))
+    facet = Distribution(bins, number.reference, number.current, ordered=True, edges=edges, trailing=1, facet_of="note")
+    verdicts = (
+        a_verdict(column="carrier", status="warn", segment=()),
+        a_verdict(column="dewp", status="ok", value=0.01, segment=()),
+        a_verdict(column="visib", status="inconclusive", value=None, reason="12 rows; 50 are needed", segment=()),
+        a_verdict(),
+        a_verdict(segment=(), value=0.4),
+        a_verdict(check="quality.missing", metric="missing_rate", value=0.25, threshold=0.01, segment=()),
+        a_verdict(column="note", status="ok", value=0.02, segment=()),
+        a_verdict(check="quality.duplicates", metric="duplicate_rate", status="ok", column=None, segment=()),
+        a_verdict(
+            check="performance.realised",
+            metric="roc_auc",
+            column=None,
+            segment=(),
+            status="ok",
+            value=0.8,
+            effect=-0.02,
+            interval=(0.78, 0.82),
+        ),
+    )
+    return a_report(
+        *verdicts,
+        pictures={
+            ("temp", ()): number,
+            ("temp", JFK): number,
+            ("carrier", ()): named,
+            ("dewp", ()): band,
+            ("note (length)", ()): facet,
+        },
+        kinds={"temp": "numeric", "carrier": "categorical", "dewp": "numeric", "note": "text", "visib": "numeric"},
+        calibration=a_calibration(),
+    )
+
+
+def a_calibration() -> Calibration:
+    """A model that was right, and now says too much."""
+    score, low, high = (0.1, 0.5, 0.9), (0.05, 0.45, 0.8), (0.15, 0.55, 0.95)
+    was = Curve(score, score, low, high, (400, 300, 200))
+    now = Curve(score, (0.1, 0.3, 0.6), (0.05, 0.25, 0.5), (0.15, 0.35, 0.7), (90, 80, 70))
+    return Calibration(now, was)
+
+
+def a_wide_report(columns: int, segments: int, failing: float) -> Report:
+    """A report of many columns, each pictured and judged by six checks in every segment; this share of them fails."""
+    metrics = ("psi", "missing_rate", "outside_rate", "outlier_rate", "constant_share", "correlation_change")
+    edges = tuple(1_000 + 37.123456 * n for n in range(25))
+    bins = (*(f"{a:,.0f} to {b:,.0f}" for a, b in pairwise(edges)), "above 1,891", "missing")
+    shares = tuple((n % 7 + 1.0) / 104 for n in range(26))
+    drawn = Distribution(bins, shares, shares[::-1], ordered=True, edges=edges, trailing=2)
+    places = [(), *((("region", f"area {n}"),) for n in range(segments))]
+    said = "lower by 2.18 spreads (mean 44,146 -> 3,701), most: (22497.9, 25150.8] 5 % -> 0 %; it fails above 0.0457"
+    verdicts, pictures = [], {}
+    for n in range(columns):
+        fails = n < failing * columns
+        name = f"a column of the feature store, number {n}"
+        for place in places:
+            verdicts += [
+                a_verdict(
+                    metric=metric, column=name, segment=place, status="fail" if fails else "ok", reason=said, effect=0.2
+                )
+                for metric in metrics
+            ]
+            if fails or not place:
+                pictures[name, place] = drawn
+    return a_report(*verdicts, pictures=pictures)
 
 
 def a_point(at: int, value: float | None, labels: int = 900) -> Point:

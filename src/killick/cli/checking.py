@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from killick.api import read_table, spec_for
+from killick.api import Profile, known_checks, open_side, open_table, side_skew, side_spec
 from killick.checks.drift import CHECK as DRIFT
 from killick.cli.console import err, grid, out, toned
+from killick.cli.progress import watching
 from killick.clock import format_instant
-from killick.engine.check import check_tables
+from killick.engine.check import EVERY_CHECK, check_profiles, learn
+from killick.engine.table_profile import measure_source
 from killick.errors import CallError, Mistake, OutsideError
 from killick.reports.words import counted, listed, place
 
@@ -28,7 +30,22 @@ if TYPE_CHECKING:
 
 HOLDS, FAILS, UNKNOWN = 0, 1, 4
 _SHOWN_MAX = 30
+_SAMPLED = (
+    "the two were measured apart, so the samples of rows that they hold are compared; "
+    "to compare every row: killick profile CURRENT --reference REFERENCE.killick"
+)
 _ORDER = ("error", "fail", "warn")
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How to check, and what is bad enough for an exit code of 1."""
+
+    fail_on: FailOn = "fail"
+    lenient: bool = False
+    budget: float = 0.05
+    checks: tuple[str, ...] = ()
+    offline: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +57,25 @@ class Files:
     junit: Path | None = None
 
 
-def check_paths(
-    current: str, reference: str, spec: Path | None, files: Files, *, fail_on: FailOn, lenient: bool, budget: float
-) -> int:
+def check_paths(current: str, reference: str, spec: Path | None, files: Files, how: How) -> int:
     """Check, tell and write; return the exit code."""
-    if not 0.0 < budget < 1.0:
-        raise CallError(Mistake("--false-alarms", "is no chance between 0 and 1", budget, hint="the default is 0.05"))
-    train = read_table(reference, name="reference")
-    chosen, notes = spec_for(train, spec)
-    report = check_tables(read_table(current, name="current"), train, chosen, false_alarms=budget)
+    if not 0.0 < how.budget < 1.0:
+        raise CallError(
+            Mistake("--false-alarms", "is no chance between 0 and 1", how.budget, hint="the default is 0.05")
+        )
+    checks = known_checks(how.checks or EVERY_CHECK)
+    before, now = open_side(reference, name="reference"), open_side(current, name="current")
+    chosen, notes = side_spec(before, now, spec)
+    with watching(err()) as watch:
+        known = before if isinstance(before, Profile) else learn(before, chosen, tell=watch(reference, before))
+        measured = now if isinstance(now, Profile) else measure_source(now, known.fit, tell=watch(current, now))
+    beside = open_table(how.offline, name="offline") if how.offline else None
+    more = side_skew(now, beside, known)
+    report = check_profiles(measured, known, false_alarms=how.budget, checks=checks, more=more)
     to_stdout = files.json is not None and str(files.json) == "-"
     console = err() if to_stdout else out()
-    _tell(console, report, current, reference, _inferred(chosen) if notes else "")
+    apart = measured.fit.fingerprint != known.fit.fingerprint
+    _tell(console, report, (current, reference), _SAMPLED if apart else _inferred(chosen) if notes else "")
     if to_stdout:
         print(report.to_json())
     elif files.json:
@@ -61,7 +85,7 @@ def check_paths(
     if files.junit:
         _write(console, files.junit, report.to_junit())
     judged = report.tests > 0 or report.status in ("fail", "error")
-    return exit_code(report.status if judged else "inconclusive", fail_on, lenient=lenient)
+    return exit_code(report.status if judged else "inconclusive", how.fail_on, lenient=how.lenient)
 
 
 def exit_code(status: str, fail_on: FailOn, *, lenient: bool) -> int:
@@ -76,17 +100,17 @@ def exit_code(status: str, fail_on: FailOn, *, lenient: bool) -> int:
     return FAILS if status in bad else HOLDS
 
 
-def _tell(console: Console, report: Report, current: str, reference: str, inferred: str) -> None:
+def _tell(console: Console, report: Report, names: tuple[str, str], note: str) -> None:
     """Tell a report: the answer, what it is about, what is worth a look, and how it was judged."""
     console.print(toned(report.status, report.status.upper()), Text(report.headline))
     console.print()
     about = grid()
     about.add_column(style="dim")
     about.add_column(overflow="fold")
-    about.add_row("current", Text(f"{current}: {_covers(report.current)}"))
-    about.add_row("reference", Text(f"{reference}: {_covers(report.reference)}"))
-    if inferred:
-        about.add_row("spec", Text(inferred))
+    about.add_row("current", Text(f"{names[0]}: {covers(report.current)}"))
+    about.add_row("reference", Text(f"{names[1]}: {covers(report.reference)}"))
+    if note:
+        about.add_row("note", Text(note))
     console.print(about)
     found = _worth_a_look(report)
     if found:
@@ -146,7 +170,8 @@ def _table(lines: list[_Line], *, unbroken: bool) -> Table:
     return table
 
 
-def _covers(extent: Extent) -> str:
+def covers(extent: Extent) -> str:
+    """Say how much a table holds: rows, and from when to when."""
     rows = counted(extent.rows, "row")
     if extent.start is None or extent.end is None:
         return rows

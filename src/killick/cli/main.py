@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from killick.cli.console import FailOn, out, tell_fault
+from killick.errors import CallError, Mistake
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,12 +60,14 @@ def check(  # noqa: PLR0913 - every option of the command is an argument
     fail_on: FailOn = "fail",
     allow_inconclusive: Annotated[bool, _Flag] = False,
     false_alarms: float = 0.05,
+    checks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    offline: str | None = None,
 ) -> int:
-    """Compare a table with a reference: columns, shares, drift and, with labels, performance.
+    """Compare a table with a reference: columns, shares, drift and, with labels, concept and performance.
 
     Args:
-        current: The rows to check: a path, glob or URI to Parquet, CSV, NDJSON or Arrow.
-        reference: The rows to check them against, such as the training table.
+        current: The rows to check: a path, glob or URI to Parquet, CSV, NDJSON or Arrow, or a .killick profile.
+        reference: The rows to check them against, such as the training table; likewise.
         spec: Which column plays which part; without it, it is inferred from the reference.
         html: Write a report as a page.
         json: Write the report as killick.report/1; - is standard output.
@@ -72,13 +75,45 @@ def check(  # noqa: PLR0913 - every option of the command is an argument
         fail_on: From which status on the exit code is 1.
         allow_inconclusive: Exit with 0 though nothing could be judged.
         false_alarms: The chance of any failure in the run, if nothing had changed.
+        checks: Only these checks, such as drift.* quality.missing; killick checks lists them.
+        offline: The same entities and times as in CURRENT, from an offline store: what differs is told as skew.
     """
-    from killick.cli.checking import Files, check_paths
+    from killick.cli.checking import Files, How, check_paths
 
     files = Files(html=html, json=json, junit=junit)
-    return check_paths(
-        str(current), str(reference), spec, files, fail_on=fail_on, lenient=allow_inconclusive, budget=false_alarms
+    how = How(
+        fail_on=fail_on, lenient=allow_inconclusive, budget=false_alarms, checks=tuple(checks or ()), offline=offline
     )
+    return check_paths(str(current), str(reference), spec, files, how)
+
+
+@app.command(group=_TABLES)
+def profile(
+    data: str | None = None,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    reference: str | None = None,
+    spec: Path | None = None,
+    merge: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    json: _Json = False,
+) -> int:
+    """Write what is known of a table into a small file that stands in for it, or add such files up.
+
+    Args:
+        data: The table.
+        output: Where the profile is written; without it, beside you, under the table's name.
+        reference: Measure by this profile (or table), so that the two can be compared to the last row.
+        spec: Which column plays which part; without it, it is inferred.
+        merge: Add these profiles up, in place of measuring a table.
+        json: Write the answer as JSON.
+    """
+    from killick.cli.profiling import merge_paths, profile_path
+
+    if merge:
+        return merge_paths(merge if data is None else [str(data), *merge], output, as_json=json)
+    if data is None:
+        raise CallError(Mistake("DATA", "is needed: the table to profile", hint="or --merge A B -o C"))
+    return profile_path(str(data), output, reference, spec, as_json=json)
 
 
 @app.command(group=_TABLES)
@@ -122,6 +157,7 @@ def replay(
     spec: Path = Path("killick.yaml"),
     store: Path | None = None,
     html: Path | None = None,
+    compare: str | None = None,
     fresh: Annotated[bool, _Flag] = False,
     json: _Json = False,
 ) -> int:
@@ -134,12 +170,13 @@ def replay(
         spec: The spec; the files that it names are looked for in its folder.
         store: Where Killick keeps what it knows; without it, the folder store beside the spec.
         html: Write the story as a page.
+        compare: Count what other tools' rules would have said as well: 'psi>0.2,js>0.1,wasserstein>0.1,ks,3sigma'.
         fresh: Begin anew, and forget what the store knows.
         json: Write the answer as JSON.
     """
     from killick.cli.replaying import replay_path
 
-    return replay_path(str(history), spec, store, html, fresh=fresh, as_json=json)
+    return replay_path(str(history), spec, store, html, compare, fresh=fresh, as_json=json)
 
 
 @app.command(group=_MODELS)
@@ -277,6 +314,20 @@ def checks(*, json: _Json = False) -> int:
     from killick.cli.looking import show_checks
 
     return show_checks(as_json=json)
+
+
+@app.command
+def doctor(*, spec: Path = Path("killick.yaml"), store: Path = Path("store"), json: _Json = False) -> int:
+    """Look whether everything is here that Killick needs: libraries, disk, spec, reference, loaders, store.
+
+    Args:
+        spec: The spec, if there is one.
+        store: Where Killick keeps what it knows, if it is there.
+        json: Write the answer as JSON.
+    """
+    from killick.cli.doctor import examine
+
+    return examine(spec, store, as_json=json)
 
 
 @app.command

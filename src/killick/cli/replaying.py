@@ -6,17 +6,20 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from killick.api import load_spec
+from killick.checks.rivals import parse_rules
 from killick.cli.console import grid, out, say_json, toned
 from killick.cli.looking import CONTROL, RUNNING, incident_values
 from killick.clock import format_instant
 from killick.engine.narration import moment, tell_since
 from killick.engine.record import Book
 from killick.engine.replay import read_history, replay
+from killick.engine.rivalry import KILLICK, rival
 from killick.errors import CallError, Mistake, OutsideError
 from killick.reports.words import counted
 from killick.wiring import open_world
@@ -31,12 +34,21 @@ if TYPE_CHECKING:
 
 HOLDS, FAILS = 0, 1
 STORE = "store"
+NUMBERS = ("alarms", "judged", "windows", "columns", "in incidents")
 
 
 def replay_path(
-    history: str, spec_path: Path, store: Path | None, html: Path | None, *, fresh: bool, as_json: bool
+    history: str,
+    spec_path: Path,
+    store: Path | None,
+    html: Path | None,
+    compare: str | None,
+    *,
+    fresh: bool,
+    as_json: bool,
 ) -> int:
     """Replay a history, tell it, and return the exit code: 1 when an incident is not resolved at its end."""
+    rules = parse_rules(compare) if compare is not None else ()
     spec = load_spec(spec_path)
     place = store or spec_path.parent / STORE
     if fresh:
@@ -46,12 +58,16 @@ def replay_path(
     console = out()
     lived = _live(world, spec, rows, None if as_json else console)
     found = _summary(world, spec, lived)
+    if rules:
+        found["compare"] = msgspec.to_builtins(rival(world, spec, rules))
     if html:
         _write_page(world, spec, html, rows.window.end)
     if as_json:
         say_json(found)
     else:
         _tell_end(console, found, html, place)
+        if rules:
+            _tell_rivals(console, found["compare"])
     return FAILS if any(one["state"] in RUNNING for one in found["incidents"]) else HOLDS
 
 
@@ -141,6 +157,22 @@ def _tell_end(console: Console, found: dict[str, Any], html: Path | None, store:
         "ledger", Text(f"{counted(found['ledger']['entries'], 'entry', 'entries')}, head {found['ledger']['head']}")
     )
     console.print(end)
+
+
+def _tell_rivals(console: Console, found: dict[str, Any]) -> None:
+    """What each rule would have said, a line each, and Killick's own lines below."""
+    columns, windows = found["columns"], found["windows"]
+    console.print(
+        f"\nWhat other rules would have said of {counted(columns, 'column')} in {counted(windows, 'window')}:"
+    )
+    table = grid("rule", *NUMBERS, right=NUMBERS)
+    for one in found["tallies"]:
+        name = "Killick's failed checks" if one["rule"] == KILLICK else one["rule"]
+        numbers = (one[key] for key in ("alarms", "judged", "windows", "columns", "during_incidents"))
+        table.add_row(Text(name), *(f"{number:,}" for number in numbers))
+    console.print(table)
+    covered = f"{found['incident_windows']:,} of {counted(windows, 'window')}"
+    console.print(f"Incidents that Killick opened: {found['incidents']}, covering {covered}.")
 
 
 def _write_page(world: World, spec: Spec, path: Path, now: int) -> None:

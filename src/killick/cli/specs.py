@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from killick.api import read_table, spec_texts
+from killick.api import open_table, spec_texts
 from killick.cli.console import grid, out, say_json, toned
 from killick.clock import format_duration
 from killick.errors import CallError, Mistake, OutsideError, SpecError
@@ -17,11 +17,15 @@ from killick.reports.words import counted
 from killick.spec.load import parse_spec, sealed, unheeded
 from killick.spec.write import write_spec
 from killick.telemetry.infer import infer_spec
+from killick.telemetry.search import BY_NAME
 
 if TYPE_CHECKING:
     from killick.spec.document import Spec
 
 HOLDS, MISTAKEN = 0, 2
+
+# A spec is inferred from so many rows of a large table: enough to see that an id comes twice.
+_LOOKED_AT = 500_000
 
 
 def write_first(data: str, output: Path, model: str | None, *, force: bool) -> int:
@@ -30,12 +34,15 @@ def write_first(data: str, output: Path, model: str | None, *, force: bool) -> i
         raise CallError(
             Mistake(str(output), "is there already", hint="name another with -o, or replace it with --force")
         )
-    table = read_table(data, name=data)
+    source = open_table(data, name=data)
+    table = source.sample(_LOOKED_AT)
     inferred, notes = infer_spec(table, model=model or _name_of(data))
     # Paths in a spec are relative to it; a table elsewhere is named as it was given.
     spec = sealed(replace(inferred, reference=data))
-    notes = notes | {"reference": "the table that this spec was inferred from: what live data is compared with"}
-    text = write_spec(spec, notes)
+    # What goes without saying for each part is said once for all of them.
+    lines = {path: [line for line in note.splitlines() if line != BY_NAME] for path, note in notes.items()}
+    told = {path: "\n".join(said) for path, said in lines.items() if said}
+    text = write_spec(spec, told | {"schema": "Chosen by their names, where nothing else is said."})
     if str(output) == "-":
         print(text, end="")
         return HOLDS
@@ -44,13 +51,21 @@ def write_first(data: str, output: Path, model: str | None, *, force: bool) -> i
     except OSError as error:
         raise OutsideError(f"{output} could not be written: {error.strerror or error}") from error
     console = out()
-    console.print(Text(f"{output} is written: {counted(table.height, 'row')}, {_shape(spec, table.columns)}"))
+    console.print(
+        Text(f"{output} is written: {counted(source.size() or table.height, 'row')}, {_shape(spec, table.columns)}")
+    )
     doubts = [f"{path}: {line}" for path, note in notes.items() for line in note.splitlines() if "IN DOUBT" in line]
     if doubts:
         console.print("Please look at what is in doubt:", style="yellow")
         for doubt in doubts:
             console.print(Text(f"  {doubt.replace('IN DOUBT: ', '')}"))
-    console.print(f"Next: killick check NEW_DATA --reference {data} --spec {output}", style="dim")
+    steps = (
+        f"validate {output}",
+        f"check NEW_DATA --reference {data} --spec {output}",
+        f"replay HISTORY --spec {output}",
+    )
+    for step in steps:
+        console.print(Text(f"{'Next: ' if step is steps[0] else '      '}killick {step}", style="dim"), soft_wrap=True)
     return HOLDS
 
 

@@ -1,357 +1,269 @@
 """Check two tables: the current one against a reference, as a spec says. Nothing is read or written here.
 
-The two become profiles on one scale, learned from the reference; what they differ in is judged in the room `checks`.
-The score and the label are judged like features, on bins of their own.
+A fit is learned from the reference, both tables are measured by it, and what they differ in is judged in the room
+`checks`. Measuring and judging are apart, so either side may be a profile that was measured elsewhere, at another time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
 
+from killick.checks.business import judge_kpis
 from killick.checks.comparison import BUDGET, Comparison, compare
-from killick.checks.reference import Reference
-from killick.checks.schema import ColumnType, judge_freshness, judge_schema
-from killick.clock import Window
-from killick.engine.long_lists import values_of, with_buckets
-from killick.engine.measure import profile_table, profile_windows
+from killick.checks.concept import judge_concept
+from killick.checks.correlation import judge_correlation
+from killick.checks.integrity import judge_cardinality, judge_duplicates
+from killick.checks.output import judge_output
+from killick.checks.realised import judge_realised
+from killick.checks.schema import judge_freshness, judge_schema
+from killick.checks.skew import judge_skew
+from killick.clock import MINUTE
+from killick.engine.fit import arrange_table, learn_fit
 from killick.engine.pictures import draw
+from killick.engine.table_profile import measure_source
 from killick.errors import CallError, DataError, Mistake
-from killick.profiles.categorical import fit_categorical
-from killick.profiles.numeric import fit_numeric
-from killick.profiles.outcomes import OutcomeScale
-from killick.profiles.scale import Scale
-from killick.reports.report import Extent, Report
-from killick.telemetry.columns import EVENT_TIME, LABEL, PARTS, SCORE
-from killick.telemetry.door import arrange, features_of
-from killick.telemetry.infer import column_kinds
+from killick.ports.tables import FrameSource
+from killick.profiles.pairs import compare_rows
+from killick.reports.report import Report
+from killick.spec.load import sealed
+from killick.telemetry.columns import ENTITY_ID, EVENT_TIME, LABEL, PARTS, PREDICTION_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from killick.checks.reference import BySegment, HealthyWindow, SegmentKey
-    from killick.checks.usual import Comparable
+    from killick.checks.schema import ColumnType
+    from killick.checks.sharing import Draft
     from killick.checks.verdict import Verdict
-    from killick.clock import Duration, Instant
-    from killick.engine.long_lists import Values
+    from killick.clock import Duration, Window
+    from killick.engine.fit import Fit
+    from killick.engine.table_profile import TableProfile
+    from killick.ports.tables import Source
     from killick.spec.document import Spec
 
-# The windows that the reference is cut into: enough to merge eight from, and no more than anybody would look at.
+# Bins, categories and components are learned from so many rows; what is counted afterwards is every row.
+FIT_ROWS = 200_000
+# The windows that a reference is cut into: enough to merge eight from, and no more than anybody would look at.
 _WINDOWS_MIN, _WINDOWS_MAX = 16, 400
-_OUTCOME = f"{SCORE} x {LABEL}"
+EVERY_CHECK = ("*",)
+# What is judged from the census, which costs as much as everything else together.
+_OF_THE_CENSUS = ("quality.duplicates", "quality.cardinality", "quality.correlation", "quality.output", "drift.concept")
 
 
-@dataclass(frozen=True, slots=True)
-class Profiles:
-    """A table in profiles, by segment, and what it covers. Batches add up: `+` and `-` are those of their rows."""
-
-    profiles: BySegment
-    extent: Extent
-
-    @property
-    def rows(self) -> int:
-        """How many rows are in it."""
-        return self.extent.rows
-
-    @property
-    def segments(self) -> tuple[SegmentKey, ...]:
-        """Every segment that has rows; the whole is the empty one."""
-        return tuple(segment for segment, profile in self.profiles.items() if profile.rows)
-
-    @property
-    def window(self) -> Window | None:
-        """Its event time; what is subtracted does not shorten it."""
-        start, end = self.extent.start, self.extent.end
-        return None if start is None or end is None else Window(start, end)
-
-    def __add__(self, other: Profiles) -> Profiles:
-        profiles = dict(self.profiles)
-        for segment, profile in other.profiles.items():
-            profiles[segment] = profiles[segment] + profile if segment in profiles else profile
-        times = [time for e in (self.extent, other.extent) for time in (e.start, e.end) if time is not None]
-        span = (min(times), max(times)) if times else (None, None)
-        return Profiles(profiles, Extent(self.rows + other.rows, *span))
-
-    def __sub__(self, other: Profiles) -> Profiles:
-        lacking = [segment for segment in other.segments if segment not in self.profiles]
-        if lacking or other.rows > self.rows:
-            found = f"{other.rows} of {self.rows} rows"
-            raise CallError(Mistake("profiles", "cannot be subtracted: they hold rows that are not in there", found))
-        profiles = {s: p - other.profiles[s] if s in other.profiles else p for s, p in self.profiles.items()}
-        return Profiles(profiles, Extent(self.rows - other.rows, self.extent.start, self.extent.end))
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """A reference, ready to check against.
-
-    Attributes:
-        spec: what it was fitted by.
-        reference: the profiles, on a scale that holds the score and the label as columns.
-        columns: every column that the model sees or makes, under the operator's names, and its type.
-        types: the table's types, for a current table that is empty or null where this one is not.
-        long_lists: the columns with more categories than a scale knows.
-        names: the operator's names of the columns that have another one in the house.
-        extent: how many rows, from when to when.
-        middle: the median event time.
-    """
-
-    spec: Spec
-    reference: Reference
-    columns: Mapping[str, ColumnType]
-    types: Mapping[str, pl.DataType]
-    long_lists: Mapping[str, Values]
-    names: Mapping[str, str]
-    extent: Extent
-    middle: Instant | None
-
-    @property
-    def comparable(self) -> frozenset[str]:
-        """The columns that are measured, under the operator's names."""
-        measured = {self.names.get(part.column, part.column) for part in self.reference.scale.columns}
-        return frozenset(measured & set(self.columns))
-
-
-def check_tables(current: pl.DataFrame, reference: pl.DataFrame, spec: Spec, *, false_alarms: float = BUDGET) -> Report:
+def check_sources(
+    current: Source,
+    reference: Source,
+    spec: Spec,
+    *,
+    false_alarms: float = BUDGET,
+    checks: Collection[str] = EVERY_CHECK,
+    offline: Source | None = None,
+) -> Report:
     """Check a table against a reference.
 
     Args:
         current: the rows to check.
         reference: the rows to check them against.
         spec: which column plays which part, and what is a segment.
-        false_alarms: the chance of any failure in the whole run, if nothing had changed.
+        false_alarms: the chance of any false failure in the whole run.
+        checks: patterns of the checks that are wanted, such as `drift.*`.
+        offline: the same entities and times as in the current table, from an offline store, for `quality.skew`.
 
     Raises:
         DataError: a table cannot be read as the spec says.
     """
-    fitted = fit(reference, spec)
-    present = _present(current, fitted)
-    types = column_types(present, spec, name="current")
-    schema, comparable = judge_schema(fitted.columns, _without_label(types, fitted, spec))
-    measured = measure_table(present, fitted, comparable)
-    found, tests = judge(fitted, measured, comparable, false_alarms=false_alarms)
-    window = measured.window
-    about_columns = [msgspec.structs.replace(verdict, window=window) for verdict in schema]
-    freshness = judge_freshness(Profiles({}, fitted.extent).window, window, fitted.middle)
-    return Report(
-        model=spec.model,
-        spec_hash=spec.fingerprint,
-        false_alarm_budget=false_alarms,
-        tests=tests,
-        reference=fitted.extent,
-        current=measured.extent,
-        verdicts=(*about_columns, *freshness, *found),
-        pictures=draw(fitted.reference, measured.profiles, found, fitted.names),
-    )
+    census = any(_wanted(check, checks) for check in _OF_THE_CENSUS)
+    known = learn(reference, spec, census=census)
+    measured = measure_source(current, known.fit)
+    more = skewed(current, offline, known.fit) if offline else ()
+    return check_profiles(measured, known, false_alarms=false_alarms, checks=checks, more=more)
 
 
-def fit(table: pl.DataFrame, spec: Spec) -> Fitted:
-    """Learn a reference from a table.
+def learn(
+    source: Source, spec: Spec, *, census: bool = True, tell: Callable[[int], None] | None = None
+) -> TableProfile:
+    """Learn a fit from a reference, and measure the reference by it.
+
+    Args:
+        source: the rows.
+        spec: which column plays which part.
+        census: take one of every table.
+        tell: is told the number of rows of each batch, as it is done.
 
     Raises:
-        DataError: it has no rows, or nothing that can be compared; or a column's values are not what the spec says.
+        DataError: there are no rows, or nothing that can be compared.
     """
-    _has_segment_columns(table, spec)
-    columns = column_types(table, spec, name="reference")
-    arranged = _arranged(table, spec, name="reference")
-    names = {SCORE: spec.schema.score or SCORE, LABEL: spec.schema.label.column if spec.schema.label else LABEL}
-    watched = {name: column for name, column in columns.items() if column.kind}
-    long_lists = values_of(arranged, [name for name, column in watched.items() if column.kind != "numeric"])
-    arranged = with_buckets(arranged, long_lists)
-    scale = _learn_scale(arranged, spec, watched, names, long_lists)
-    profiles = profile_table(scale, arranged, spec)
-    return Fitted(
-        spec=spec,
-        reference=Reference(scale, profiles, _windows(scale, arranged, spec)),
-        columns=MappingProxyType(columns),
-        types=MappingProxyType(dict(table.schema)),
-        long_lists=MappingProxyType(long_lists),
-        names=MappingProxyType(names),
-        extent=_extent(arranged),
-        middle=_middle(arranged),
-    )
+    sample = source.frame if isinstance(source, FrameSource) else source.sample(FIT_ROWS)
+    fit = learn_fit(sample, spec, width=_width(sample, spec), census=census)
+    return measure_source(source, fit, windows=True, tell=tell)
 
 
-def measure_table(table: pl.DataFrame, fitted: Fitted, comparable: frozenset[str] | None = None) -> Profiles:
-    """Profile a table on the reference's scale. Segments of columns that cannot be compared are left out."""
-    usable = fitted.comparable if comparable is None else comparable
-    present = _present(table, fitted)
-    kept = replace(
-        fitted.spec,
-        segments=tuple(by for by in fitted.spec.segments if all(_can_divide(present, b.column, fitted) for b in by)),
+def check_profiles(
+    current: TableProfile,
+    reference: TableProfile,
+    *,
+    false_alarms: float = BUDGET,
+    checks: Collection[str] = EVERY_CHECK,
+    more: Sequence[Draft] = (),
+) -> Report:
+    """Check what was measured of a table against what was measured of a reference.
+
+    Two profiles that were not measured by the same fit are compared by the samples of rows that they hold.
+    """
+    if current.fit.fingerprint != reference.fit.fingerprint:
+        spec = _spec_of_samples(reference.fit.spec)
+        reference, before = learn(FrameSource(_sample(reference), name="reference"), spec), current
+        current = measure_source(FrameSource(_sample(before), name="current"), reference.fit)
+    verdicts, tests = judge(current, reference, false_alarms=false_alarms, checks=checks, more=more)
+    return Report(
+        model=reference.fit.spec.model,
+        spec_hash=reference.fit.spec.fingerprint,
+        false_alarm_budget=false_alarms,
+        tests=tests,
+        reference=reference.extent,
+        current=current.extent,
+        verdicts=tuple(verdicts),
+        pictures=draw(reference.reference, current.by_segment, verdicts, reference.fit.names),
     )
-    # What the reference has not, or has otherwise, is said elsewhere, and measured nowhere.
-    seen = [column for column in column_types(present, fitted.spec, name="current") if column not in usable]
-    arranged = _arranged(present.drop(seen), kept, name="current")
-    for by in kept.segments:
-        arranged = arranged.with_columns(present[b.column] for b in by if b.column not in arranged.columns)
-    arranged = with_buckets(arranged, fitted.long_lists)
-    return Profiles(profile_table(fitted.reference.scale, arranged, kept), _extent(arranged))
 
 
 def judge(
-    fitted: Fitted, measured: Profiles, comparable: frozenset[str] | None = None, *, false_alarms: float = BUDGET
+    current: TableProfile,
+    reference: TableProfile,
+    *,
+    false_alarms: float = BUDGET,
+    checks: Collection[str] = EVERY_CHECK,
+    more: Sequence[Draft] = (),
 ) -> tuple[list[Verdict], int]:
-    """Judge what was measured against a reference; return the verdicts, under the operator's names, and the tests."""
-    wanted = fitted.comparable if comparable is None else comparable
-    scale = fitted.reference.scale
-    columns: tuple[Comparable, ...] = tuple(
-        part  # type: ignore[misc]  # the scales of `_learn_scale` are all numeric or categorical
-        for part in scale.columns
-        if fitted.names.get(part.column, part.column) in wanted
+    """Judge a table that was measured by a reference's fit.
+
+    Args:
+        current: what was measured of the table.
+        reference: what was measured of the reference, by the same fit.
+        false_alarms: the chance of any false failure.
+        checks: patterns of the checks that are wanted.
+        more: drafts of checks that need rows; they share the budget.
+
+    Returns:
+        the verdicts, under the operator's names, and how many tests shared the budget.
+    """
+    fit, window = reference.fit, current.window
+    schema, comparable = judge_schema(fit.columns, _without_label(current.columns, fit), window)
+    how = Comparison(
+        watched=tuple(one for one in fit.watched if fit.named(one.column) in comparable),
+        label=LABEL,
+        window=window,
+        budget=false_alarms,
+        wanted=lambda check: _wanted(check, checks),
     )
-    long_lists = {name: held.judged(scale) for name, held in fitted.long_lists.items() if name in wanted}
-    how = Comparison(columns, long_lists, LABEL, measured.window, fitted.spec.objectives, false_alarms)
-    verdicts, tests = compare(fitted.reference, measured.profiles, how)
-    return [_named(verdict, fitted) for verdict in verdicts], tests
+    drafts = [*_drafts(current, reference, comparable), *more]
+    drafts = [draft for draft in drafts if _wanted(draft.verdict.check, checks)]
+    compared, tests = compare(reference.reference, current.by_segment, how, drafts)
+    told = [*schema, *judge_freshness(reference.window, window, reference.middle)]
+    found = [verdict for verdict in told if _wanted(verdict.check, checks)]
+    found += [msgspec.structs.replace(one, column=fit.named(one.column)) for one in compared]
+    return found, tests
 
 
-def column_types(table: pl.DataFrame, spec: Spec, *, name: str) -> dict[str, ColumnType]:
-    """Return the columns that a model sees or makes, under the operator's names, and what each is watched as.
+def skewed(online: Source, offline: Source, fit: Fit) -> list[Draft]:
+    """Compare what was logged online with what an offline store says of the same rows, joined by id or entity and time.
 
     Raises:
-        DataError: the table has no columns.
+        DataError: the two have no key in common.
     """
-    if not table.width:
-        raise DataError(Mistake(name, "holds no columns", hint="give a table with a header"))
-    features = features_of(table, spec)
-    schema = spec.schema
-    made = [schema.score, schema.decision, schema.label.column if schema.label else None]
-    wanted = [*features, *(column for column in made if column and column in table.columns)]
-    kinds = column_kinds(table, wanted, spec.features.override)
-    return {column: ColumnType(kinds[column], str(table.schema[column])) for column in wanted}
+    here, there = (arrange_table(pl.concat(side.batches()), fit.spec, name=side.name) for side in (online, offline))
+    shared = set(here.columns) & set(there.columns)
+    keys = [PREDICTION_ID] if PREDICTION_ID in shared else [k for k in (ENTITY_ID, EVENT_TIME) if k in shared]
+    if not keys:
+        hint = "name a prediction_id, or entity_id and event_time, in the spec"
+        raise DataError(Mistake(offline.name, "has no key in common with the current table", hint=hint))
+    columns = [fit.named(one.column) or "" for one in fit.watched]
+    return judge_skew(compare_rows(here, there, keys, [c for c in columns if c in shared and c not in PARTS]))
 
 
-# ------------------------------------------------------------------------------------------------ the tables
+def _drafts(current: TableProfile, reference: TableProfile, comparable: Collection[str]) -> list[Draft]:
+    """Ask every room that judges something else than a column's distribution."""
+    fit, window = reference.fit, current.window
+    known = {segment: profile for segment, profile in current.by_segment.items() if segment in reference.by_segment}
+    drafts = judge_realised(reference.by_segment, known, window, fit.spec.objectives, _declared(fit.spec))
+    drafts += judge_kpis(reference.by_segment, known, fit.spec.schema.kpis, window)
+    before, now = reference.census, current.census
+    if before is None or now is None:
+        return drafts
+    drafts += judge_duplicates(before, now, window)
+    alike = [
+        *judge_cardinality(before, now, window, narrower=_narrower(window, reference.window)),
+        *judge_correlation(before, now, window),
+    ]
+    # These two take rows for independent. Rows that are close in time are not, and no window of the reference says how
+    # much they are alike.
+    drafts += [replace(draft, mild=reference.window is not None) for draft in alike]
+    drafts += judge_output(before, now, window)
+    drafts += judge_concept(before, now, window)
+    absent = {column for column in fit.columns if column not in comparable}
+    return [draft for draft in drafts if fit.named(draft.verdict.column) not in absent]
 
 
-def _present(table: pl.DataFrame, fitted: Fitted) -> pl.DataFrame:
-    """Give the current table the reference's types where its own say nothing: all null, or whole numbers as floats.
-
-    A column of nulls has the type that its reader guessed; pandas makes floats of whole numbers beside a null.
-    """
-    casts = []
-    for column, dtype in table.schema.items():
-        known = fitted.types.get(column)
-        if known is None or known == dtype:
-            continue
-        if table[column].null_count() == table.height or (
-            dtype.is_float() and known.is_integer() and _whole(table[column])
-        ):
-            casts.append(pl.col(column).cast(known, strict=False))
-    return table.with_columns(casts)
+def _sample(profile: TableProfile) -> pl.DataFrame:
+    """Return the rows that a profile holds of its table, under the operator's names."""
+    if profile.census is None:
+        hint = "profile one of them by the other: killick profile DATA --reference OTHER.killick"
+        raise CallError(Mistake("profile", "was made by another fit, and holds no sample to compare by", hint=hint))
+    rows = profile.census.sample_rows()
+    return rows.rename({house: said for house, said in profile.fit.names.items() if house in rows.columns})
 
 
-def _whole(series: pl.Series) -> bool:
-    values = series.fill_nan(None).drop_nulls()
-    return bool(values.is_finite().all() and (values % 1 == 0).all())
-
-
-def _without_label(types: Mapping[str, ColumnType], fitted: Fitted, spec: Spec) -> dict[str, ColumnType]:
-    """A label that has not come yet is no missing column; nor is one that only the current table has a new one."""
-    found = dict(types)
-    label = spec.schema.label.column if spec.schema.label else None
-    if label and label in fitted.columns and label not in found:
-        found[label] = fitted.columns[label]
-    elif label and label not in fitted.columns:
-        found.pop(label, None)
-    return found
-
-
-def _arranged(table: pl.DataFrame, spec: Spec, *, name: str) -> pl.DataFrame:
-    """Arrange a table, with its decision and its segments' columns beside the features, and labels as they are said."""
-    label = spec.schema.label
-    if label and label.column in table.columns and table[label.column].null_count() == table.height:
-        table = table.drop(label.column)
-    arranged = arrange(table, spec, name=name)
-    more = [spec.schema.decision, *(band.column for by in spec.segments for band in by)]
-    arranged = arranged.with_columns(
-        table[column] for column in dict.fromkeys(more) if column in table.columns and column not in arranged.columns
+def _spec_of_samples(spec: Spec) -> Spec:
+    """Return the spec by which samples are compared: they have no ids and no times, and their labels are read."""
+    schema, label = spec.schema, spec.schema.label
+    kept = replace(
+        schema,
+        prediction_id=None,
+        event_time=None,
+        entity_id=None,
+        label=replace(label, known_at=None, positive=None) if label else None,
     )
-    if spec.task == "binary" and LABEL in arranged.columns:
-        arranged = arranged.with_columns(pl.col(LABEL).cast(pl.Boolean))
-    return arranged
+    return sealed(replace(spec, schema=kept))
 
 
-def _has_segment_columns(table: pl.DataFrame, spec: Spec) -> None:
-    columns = dict.fromkeys(band.column for by in spec.segments for band in by)
-    absent = [column for column in columns if column not in table.columns]
-    if absent:
-        raise DataError(
-            *(Mistake(f"reference.{column}", "is missing; the spec makes segments of it") for column in absent)
-        )
+def _narrower(window: Window | None, reference: Window | None) -> bool:
+    """Whether the current rows span less time: then they have fewer days, weeks and seasons, however many they are."""
+    return window is not None and reference is not None and window.width < reference.width
 
 
-def _can_divide(table: pl.DataFrame, column: str, fitted: Fitted) -> bool:
-    """Whether a column can make segments of the current table: it is there, and of the reference's kind."""
-    if column not in table.columns:
-        return False
-    now, then = table.schema[column], fitted.types[column]
-    return now == then or now.is_numeric() == then.is_numeric()
+def _declared(spec: Spec) -> Mapping[str, float]:
+    """Return the metrics that a version had when it was made: the live one's, or the first that has any."""
+    held = sorted((one for one in spec.versions if one.metrics), key=lambda one: one.role != "live")
+    return held[0].metrics if held else {}
 
 
-# ------------------------------------------------------------------------------------------------ scale and windows
+def _wanted(check: str, patterns: Collection[str]) -> bool:
+    return any(fnmatchcase(check, pattern) for pattern in patterns)
 
 
-def _learn_scale(
-    arranged: pl.DataFrame,
-    spec: Spec,
-    watched: Mapping[str, ColumnType],
-    names: Mapping[str, str],
-    long_lists: Mapping[str, Values],
-) -> Scale:
-    """Learn the scale of features, decision, score and label: what a check compares."""
-    if not arranged.height:
-        hint = "give the rows that the model was trained on, or a time when it was well"
-        raise DataError(Mistake("reference", "holds no rows", hint=hint))
-    ranges = {name: override.range for name, override in spec.features.override.items() if override.range}
-    inside = {operators: house for house, operators in names.items() if house in arranged.columns}
-    columns: list[Comparable] = []
-    for operators, column in watched.items():
-        house = inside.get(operators, operators)
-        if house not in arranged.columns or (house in PARTS and operators not in inside):
-            continue
-        series = arranged[house]
-        numeric = column.kind == "numeric" and not (house == LABEL and spec.task != "regression")
-        declared = (0.0, 1.0) if house == SCORE and spec.task == "binary" else ranges.get(operators)
-        columns.append(fit_numeric(series, declared) if numeric else fit_categorical(series))
-    if not columns:
-        raise DataError(Mistake("reference", "holds no column that can be compared", hint="see features.include"))
-    for held in long_lists.values():
-        columns += [held.buckets, held.seen]
-    judged = spec.task == "binary" and {SCORE, LABEL} <= set(arranged.columns)
-    return Scale(tuple(columns), OutcomeScale(_OUTCOME, spec.schema.decision_threshold) if judged else None)
-
-
-def _windows(scale: Scale, arranged: pl.DataFrame, spec: Spec) -> tuple[HealthyWindow, ...]:
-    """Profile the reference's windows: as wide as the spec evaluates, unless that makes too few or too many."""
-    if EVENT_TIME not in arranged.columns:
-        return ()
-    timed = arranged.filter(pl.col(EVENT_TIME).is_not_null())
-    span = _extent(timed)
-    if span.start is None or span.end is None:
-        return ()
-    lasts = span.end - span.start
+def _width(sample: pl.DataFrame, spec: Spec) -> Duration | None:
+    """Return how wide the reference's windows are: as the spec evaluates, unless that makes too few or too many."""
+    column = spec.schema.event_time
+    if column is None or column not in sample.columns:
+        return None
+    times = arrange_table(sample.select(column), spec, name="reference")[EVENT_TIME].drop_nulls()
+    if not len(times):
+        return None
+    lasts = int(times.max()) + 1 - int(times.min())  # type: ignore[arg-type]
     width: Duration = min(spec.evaluate_every, max(lasts // _WINDOWS_MIN, 1))
-    return profile_windows(scale, timed, spec, max(width, -(-lasts // _WINDOWS_MAX)))
+    # A minute more than needed, since a sample need not hold the first row nor the last.
+    return max(width, -(-lasts // _WINDOWS_MAX) + MINUTE if lasts > width * _WINDOWS_MAX else width)
 
 
-def _extent(arranged: pl.DataFrame) -> Extent:
-    times = arranged[EVENT_TIME].drop_nulls() if EVENT_TIME in arranged.columns else None
-    if times is None or not len(times):
-        return Extent(arranged.height)
-    return Extent(arranged.height, int(times.min()), int(times.max()) + 1)  # type: ignore[arg-type]
-
-
-def _middle(arranged: pl.DataFrame) -> Instant | None:
-    middle = arranged[EVENT_TIME].median() if EVENT_TIME in arranged.columns else None
-    return None if middle is None else int(middle)  # type: ignore[arg-type]
-
-
-def _named(verdict: Verdict, fitted: Fitted) -> Verdict:
-    name = fitted.names.get(verdict.column or "")
-    return msgspec.structs.replace(verdict, column=name) if name else verdict
+def _without_label(types: Mapping[str, ColumnType], fit: Fit) -> dict[str, ColumnType]:
+    """A label that has not come yet is no missing column; nor is one that only the current table has a new one."""
+    found, label = dict(types), fit.spec.schema.label
+    if label and label.column in fit.columns and label.column not in found:
+        found[label.column] = fit.columns[label.column]
+    elif label and label.column not in fit.columns:
+        found.pop(label.column, None)
+    return found

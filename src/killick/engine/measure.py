@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from killick.checks.reference import EVERYTHING, HealthyWindow, Reference
-from killick.clock import DAY, Window
+from killick.clock import DAY, FOREVER, Window
+from killick.engine.threads import over_columns
 from killick.errors import DataError, Mistake
 from killick.ports.control import ProfileKey
+from killick.profiles.outcome_rows import Outcomes, scores_of
 from killick.profiles.profile import Profile, profile_groupings, profile_outcomes
 from killick.profiles.scale import fit_scale
 from killick.telemetry.columns import EVENT_TIME, LABEL, ROLE, SCORE, VERSION, features
+from killick.telemetry.door import binary_labels
 from killick.telemetry.infer import column_kinds
 from killick.telemetry.segments import Grouping, group_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from typing import TypeAlias
-
-    import polars as pl
 
     from killick.checks.reference import BySegment, SegmentKey
     from killick.clock import Duration
@@ -61,60 +63,51 @@ def learn_scale(arranged: pl.DataFrame, spec: Spec) -> Scale:
 
 def learn_reference(arranged: pl.DataFrame, spec: Spec) -> Reference:
     """Learn a reference: the scale, the rows' profile by segment, and that of each of their windows."""
-    scale = learn_scale(arranged, spec)
-    windows = profile_windows(scale, arranged, spec, spec.evaluate_every) if EVENT_TIME in arranged.columns else ()
-    return Reference(scale, profile_table(scale, arranged, spec), windows)
+    width = spec.evaluate_every if EVENT_TIME in arranged.columns else None
+    return profile_table(learn_scale(arranged, spec), arranged, spec, width)
 
 
-def profile_table(scale: Scale, arranged: pl.DataFrame, spec: Spec) -> dict[SegmentKey, Profile]:
-    """Profile a table by segment, features, scores and (where labels are there) outcomes."""
-    groupings = _groupings(arranged, spec)
-    profiles = _both(scale, arranged, [(grouping.codes, len(grouping.segments)) for grouping in groupings])
-    found: dict[SegmentKey, Profile] = {}
-    for grouping, made in zip(groupings, profiles, strict=True):
-        found |= dict(zip(grouping.segments, made, strict=True))
-    return found
-
-
-def profile_windows(
+def profile_table(
     scale: Scale,
     arranged: pl.DataFrame,
     spec: Spec,
-    width: Duration,
+    width: Duration | None = None,
     segments: Collection[SegmentKey] | None = None,
-) -> tuple[HealthyWindow, ...]:
-    """Profile a table by window and segment, oldest first.
+) -> Reference:
+    """Profile a table by segment, and by window and segment: features, scores and (where labels are there) outcomes.
 
     Args:
         scale: what to measure with.
-        arranged: the rows, each with its time.
+        arranged: the rows.
         spec: which groupings are wanted.
-        width: how wide the windows are.
+        width: how wide the windows are; None: there are none. A row without a time is in no window.
         segments: those that are known; None: the table's own.
 
     Raises:
         DataError: the rows span more windows than anybody would look at.
     """
-    times = arranged[EVENT_TIME].to_numpy()
-    starts, window_codes = np.unique(times - times % width, return_inverse=True)
-    if len(starts) > WINDOWS_MAX:
-        hint = f"give fewer than {WINDOWS_MAX} windows of reference, or a longer evaluate_every"
-        raise DataError(Mistake("reference", f"spans {len(starts)} windows", hint=hint))
-    profiles: list[dict[SegmentKey, Profile]] = [{} for _ in starts]
     groupings = _groupings(arranged, spec, segments)
     numbers = [len(grouping.segments) for grouping in groupings]
-    codes = [
-        (window_codes * number + grouping.codes, len(starts) * number)
-        for grouping, number in zip(groupings, numbers, strict=True)
-    ]
-    for grouping, number, made in zip(groupings, numbers, _both(scale, arranged, codes), strict=True):
-        for at, profile in enumerate(made):
+    codes = [(grouping.codes, number) for grouping, number in zip(groupings, numbers, strict=True)]
+    starts, window_codes = _windows(arranged[EVENT_TIME], width) if width else ([], None)
+    if window_codes is not None:
+        codes += [
+            (window_codes * number + grouping.codes, (len(starts) + 1) * number)
+            for grouping, number in zip(groupings, numbers, strict=True)
+        ]
+    made = _both(scale, arranged, spec, codes)
+    found: dict[SegmentKey, Profile] = {}
+    by_window: list[dict[SegmentKey, Profile]] = [{} for _ in starts]
+    for grouping, number, profiles in zip(groupings, numbers, made, strict=False):
+        found |= dict(zip(grouping.segments, profiles[:number], strict=True))
+    for grouping, number, profiles in zip(groupings, numbers, made[len(groupings) :], strict=bool(starts)):
+        for at, profile in enumerate(profiles[: len(starts) * number]):
             if profile.rows:
-                profiles[at // number][grouping.segments[at % number]] = profile
-    return tuple(
-        HealthyWindow(Window(int(start), int(start) + width), held)
-        for start, held in zip(starts, profiles, strict=True)
+                by_window[at // number][grouping.segments[at % number]] = profile
+    windows = (
+        HealthyWindow(Window(start, start + (width or 0)), held) for start, held in zip(starts, by_window, strict=True)
     )
+    return Reference(scale, found, tuple(windows))
 
 
 def profile_batch(
@@ -145,13 +138,13 @@ def profile_labels(
     segments: Collection[SegmentKey] | None = None,
 ) -> dict[ProfileKey, Profile]:
     """Profile what labels say of predictions, by version, role, segment and window: to be added to `profile_batch`."""
-    scores, labels = _scores_and_labels(labelled)
+    outcomes = Outcomes(labels=labelled[LABEL], scores=labelled[SCORE])
     return _by_key(
         labelled,
         spec,
         width,
         segments,
-        lambda groupings: [profile_outcomes(scale, scores, labels, *groups) for groups in groupings],
+        lambda groupings: [profile_outcomes(scale, outcomes, *groups) for groups in groupings],
     )
 
 
@@ -162,6 +155,17 @@ def whole(profiles: BySegment, scale: Scale) -> Profile:
 
 def _groupings(arranged: pl.DataFrame, spec: Spec, segments: Collection[SegmentKey] | None = None) -> list[Grouping]:
     return [group_by(arranged, by, segments) for by in ((), *spec.segments)]
+
+
+def _windows(times: pl.Series, width: Duration) -> tuple[list[int], Ints]:
+    """Where each window starts, and which one each row is in; a row without a time is in one more, behind the last."""
+    starts = times - times % width
+    known = starts.drop_nulls().unique().sort()
+    if len(known) > WINDOWS_MAX:
+        hint = f"give fewer than {WINDOWS_MAX} windows of reference, or a longer evaluate_every"
+        raise DataError(Mistake("reference", f"spans {len(known)} windows", hint=hint))
+    codes = np.searchsorted(known.to_numpy(), starts.fill_null(FOREVER).to_numpy())
+    return known.to_list(), codes
 
 
 def _by_key(
@@ -193,19 +197,42 @@ def _by_key(
     return found
 
 
-def _both(scale: Scale, arranged: pl.DataFrame, groupings: Sequence[Groups]) -> list[list[Profile]]:
-    """Features and scores, and outcomes where labels are there."""
-    profiles = profile_groupings(scale, arranged, groupings)
-    if scale.outcome is None or not {SCORE, LABEL} <= set(arranged.columns):
+def _both(scale: Scale, arranged: pl.DataFrame, spec: Spec, groupings: Sequence[Groups]) -> list[list[Profile]]:
+    """Features and scores, and what came later where it is there."""
+    with over_columns(arranged.height) as each:
+        profiles = profile_groupings(scale, arranged, groupings, each)
+    if not scale.awaited or not {LABEL, *(part.column for part in scale.kpis)} & set(arranged.columns):
         return profiles
-    known = arranged[LABEL].is_not_null().to_numpy()
-    scores, labels = _scores_and_labels(arranged.filter(known))
-    outcomes = [profile_outcomes(scale, scores, labels, codes[known], number) for codes, number in groupings]
+    known = outcomes_of(arranged, spec)
+    outcomes = [profile_outcomes(scale, known, *groups) for groups in groupings]
     return [
         [profile + outcome for profile, outcome in zip(*both, strict=True)]
         for both in zip(profiles, outcomes, strict=True)
     ]
 
 
-def _scores_and_labels(labelled: pl.DataFrame) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], Ints]:
-    return labelled[SCORE].cast(float).to_numpy(), labelled[LABEL].cast(int).to_numpy()
+def outcomes_of(arranged: pl.DataFrame, spec: Spec) -> Outcomes:
+    """Return what an arranged table says of how its predictions turned out."""
+    held = {name: arranged[name] for name in arranged.columns}
+    labels, scores, label_scores = held.get(LABEL), held.get(SCORE), None
+    decisions = held.get(spec.schema.decision) if spec.schema.decision else None
+    if spec.task == "binary" and decisions is not None:
+        decisions = _binary_decisions(decisions, spec)
+    classes = {name: held[column] for name, column in spec.schema.scores.items() if column in held}
+    if classes:
+        table = pl.DataFrame({name: series.cast(pl.Float64, strict=False) for name, series in classes.items()})
+        if decisions is None:
+            decisions = pl.Series(list(classes))[table.select(pl.concat_list(pl.all()).list.arg_max()).to_series()]
+        scores = scores_of(decisions, classes)
+        label_scores = None if labels is None else scores_of(labels, classes)
+    kpis = {kpi.name: held[kpi.name] for kpi in spec.schema.kpis if kpi.name in held}
+    return Outcomes(labels=labels, scores=scores, decisions=decisions, label_scores=label_scores, kpis=kpis)
+
+
+def _binary_decisions(decisions: pl.Series, spec: Spec) -> pl.Series | None:
+    """Decisions as 0 and 1, read like the labels; None where they cannot be: then they follow from the threshold."""
+    positive = spec.schema.label.positive if spec.schema.label else None
+    try:
+        return binary_labels(decisions, positive, "decision")
+    except DataError:
+        return None

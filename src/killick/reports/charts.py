@@ -9,25 +9,21 @@ Bounds keep a chart legible and its page small.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from killick.reports.words import place
+from killick.reports.words import counted, percent
 
 if TYPE_CHECKING:
     import altair as alt
 
-    from killick.reports.findings import Distribution
-    from killick.reports.words import Segment
+    from killick.reports.findings import Calibration, Curve
 
 # Okabe and Ito's names for their colours.
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 
-# Beyond this many bars nobody compares lengths; the smallest are put together.
-BARS_MAX = 24
-BAR_HEIGHT = 19
-HISTOGRAM_HEIGHT = 150
+HISTOGRAM_HEIGHT = 170
+CALIBRATION_HEIGHT = 320
 # Room for the names on the left: the same in every chart of a page, so that charts over time stand above each other.
 NAMES_WIDTH = 92
 SCHEMA_URL = "$schema"
@@ -117,23 +113,38 @@ THEMES: dict[str, dict[str, Any]] = {
 }
 
 
-def distribution(column: str, segment: Segment, shares: Distribution) -> Chart:
-    """Draw where a column's rows lie: a wide pale bar for the reference's share, a narrow strong one inside it."""
-    labels, reference, current = _bounded(shares)
-    rows: list[dict[str, Any]] = [
-        {"bin": label, "n": n, "reference": before, "current": now, "change": f"{100 * (now - before):+.1f} points"}
-        for n, (label, before, now) in enumerate(zip(labels, reference, current, strict=True))
-    ]
-    spec = dict(_histogram_spec() if shares.ordered else _bars_spec())
-    spec["datasets"] = {"shares": rows}
-    spec["height"] = HISTOGRAM_HEIGHT if shares.ordered else BAR_HEIGHT * max(len(rows), 1)
-    gained = max(rows, key=lambda row: row["current"] - row["reference"], default=None)
-    lost = min(rows, key=lambda row: row["current"] - row["reference"], default=None)
-    said = f"Shares of {column} {'at ' if segment else ''}{place(segment)}, reference against current."
-    if gained and lost and gained is not lost:
-        said += f" {_change(gained)}; {_change(lost)}."
-    spec["description"] = said
-    return Chart(spec, said)
+def forms() -> dict[str, dict[str, Any]]:
+    """Return the specs of a distribution by its form, without rows: each chart takes these from the table beside it.
+
+    `histogram` has bars from one number to another, whose areas are shares; `bands` has bars of single numbers, and
+    `bars` has categories, a row for each. Rows are `bin`, `n`, `reference`, `current`, and `from` and `to`. A page of a
+    hundred columns holds each form once.
+    """
+    return {"histogram": _histogram(), "bands": _bands(), "bars": _bars()}
+
+
+def calibration(found: Calibration) -> Chart:
+    """Draw the reliability diagram: how often it came true, against the score that said so; on the line both agree."""
+    import altair as alt
+
+    sides = {"reference": found.reference, "current": found.current}
+    rows = [row for name, curve in sides.items() if curve for row in _points(name, curve)]
+    names = [name for name, curve in sides.items() if curve]
+    top = min(max([1e-9, *(row[end] for row in rows for end in ("score", "high"))]) * 1.02, 1.0)
+    scale = alt.Scale(domain=[0.0, top], nice=False)
+    x = alt.X("score:Q", title="mean score", scale=scale, axis=alt.Axis(format="%", tickCount=5))
+    y = alt.Y("rate:Q", title="came true", scale=scale, axis=alt.Axis(format="%", tickCount=5))
+    paint = alt.Color("side:N", scale=alt.Scale(domain=names, range=_SIDES[-len(names) :]), legend=alt.Legend())
+    told = [alt.Tooltip("side:N", title=" "), *(alt.Tooltip(f"{name}:N", title=title) for name, title in _POINT_TOLD)]
+    ideal = alt.Chart({"values": [{"score": end, "rate": end} for end in (0.0, top)]})
+    line = ideal.mark_line(style="bound", strokeDash=[5, 4], strokeWidth=1.2).encode(x=x, y=y)
+    based = alt.Chart({"values": rows}).encode(x=x, color=paint)
+    reach = based.mark_rule(opacity=0.55, clip=True, strokeWidth=1.4).encode(y=alt.Y("low:Q"), y2="high:Q")
+    drawn = based.mark_line(strokeWidth=1.8).encode(y=y)
+    points = based.mark_point(filled=True, size=42, opacity=1).encode(y=y, tooltip=told)
+    chart = alt.layer(line, reach, drawn, points).properties(width="container", height=CALIBRATION_HEIGHT)
+    said = "Calibration: " + "; ".join(_calibrated(name, curve) for name, curve in sides.items() if curve) + "."
+    return Chart(clean(chart) | {"description": said}, said)
 
 
 def clean(chart: alt.TopLevelMixin) -> dict[str, Any]:
@@ -142,8 +153,60 @@ def clean(chart: alt.TopLevelMixin) -> dict[str, Any]:
     return {key: value for key, value in spec.items() if key not in (SCHEMA_URL, "config")}
 
 
-@cache
-def _bars_spec() -> dict[str, Any]:
+_POINT_TOLD = (("said", "said"), ("came", "came true"), ("between", "between"), ("labels", "labels"))
+# A grey and a blue that are read on white and on black.
+_SIDES = ("#8a949c", "#2f86c9")
+
+
+def _points(name: str, curve: Curve) -> list[dict[str, Any]]:
+    rows = zip(curve.score, curve.rate, curve.low, curve.high, curve.labels, strict=True)
+    return [
+        {
+            "side": name,
+            "score": score,
+            "rate": rate,
+            "low": low,
+            "high": high,
+            "said": percent(score),
+            "came": percent(rate),
+            "between": f"{percent(low)} and {percent(high)}",
+            "labels": f"{labels:,}",
+        }
+        for score, rate, low, high, labels in rows
+    ]
+
+
+def _calibrated(name: str, curve: Curve) -> str:
+    """Say how far a curve is from the line, and where it is farthest."""
+    if not curve.score:
+        return f"{name}: no labels"
+    far = max(range(len(curve.score)), key=lambda at: abs(curve.rate[at] - curve.score[at]))
+    surely = sum(not low <= score <= high for score, low, high in zip(curve.score, curve.low, curve.high, strict=True))
+    return (
+        f"{name}: where it said {percent(curve.score[far])}, {percent(curve.rate[far])} came true; "
+        f"{surely} of {counted(len(curve.score), 'bin')} surely off the line"
+    )
+
+
+def _histogram() -> dict[str, Any]:
+    """Bars from one number to another, of any widths: a bar's area is its share."""
+    import altair as alt
+
+    base = alt.Chart(alt.NamedData(name="shares"))
+    for side, dense in (("reference", "before"), ("current", "now")):
+        base = base.transform_calculate(**{dense: f"datum.{side} / (datum.to - datum.from)"})
+    axis = alt.Axis(grid=False, labelOverlap="greedy", tickCount=7, labelFontSize=10.5)
+    x = alt.X("from:Q", bin="binned", title=None, scale=alt.Scale(nice=False, zero=False), axis=axis)
+    y = alt.Y("before:Q", title=None, axis=None)
+    wide = base.mark_bar(style="reference", binSpacing=0).encode(x=x, x2="to:Q", y=y)
+    fill = base.mark_bar(style="current", binSpacing=0, fillOpacity=0.3).encode(x=x, x2="to:Q", y=alt.Y("now:Q"))
+    top = base.mark_rule(style="current", strokeWidth=2).encode(x=alt.X("from:Q"), x2="to:Q", y=alt.Y("now:Q"))
+    hover = base.mark_bar(opacity=0, binSpacing=0).transform_calculate(tall="max(datum.before, datum.now)")
+    hover = hover.encode(x=x, x2="to:Q", y=alt.Y("tall:Q"), tooltip=_shares_told())
+    return clean(alt.layer(wide, fill, top, hover).properties(width="container", height=HISTOGRAM_HEIGHT))
+
+
+def _bars() -> dict[str, Any]:
     """Categories: a row for each, so that their names can be read."""
     import altair as alt
 
@@ -156,48 +219,23 @@ def _bars_spec() -> dict[str, Any]:
     return clean(alt.layer(wide, narrow).properties(width="container"))
 
 
-@cache
-def _histogram_spec() -> dict[str, Any]:
-    """Bins of a number: side by side, from low to high; where their names would overlap, some are left out."""
+def _bands() -> dict[str, Any]:
+    """Single numbers: side by side, from low to high; where their names would overlap, some are left out."""
     import altair as alt
 
     x = alt.X("bin:N", sort=alt.SortField("n"), title=None, scale=alt.Scale(paddingInner=0.12, paddingOuter=0.1))
-    x = x.axis(labelAngle=0, labelOverlap="greedy", labelSeparation=8, labelFontSize=10, labelLimit=90)
+    x = x.axis(labelAngle=0, labelOverlap="greedy", labelSeparation=8, labelFontSize=10.5, labelLimit=90)
     based = alt.Chart(alt.NamedData(name="shares")).encode(x=x, tooltip=_shares_told())
     wide = based.mark_bar(style="reference", width=alt.RelativeBandSize(1.0), cornerRadius=1)
     narrow = based.mark_bar(style="current", width=alt.RelativeBandSize(0.4), cornerRadius=1).encode(
         y=alt.Y("current:Q")
     )
     wide = wide.encode(y=alt.Y("reference:Q", title=None, axis=alt.Axis(format="%", tickCount=4)))
-    return clean(alt.layer(wide, narrow).properties(width="container"))
+    return clean(alt.layer(wide, narrow).properties(width="container", height=HISTOGRAM_HEIGHT))
 
 
 def _shares_told() -> list[alt.Tooltip]:
     import altair as alt
 
     shares = [alt.Tooltip(f"{side}:Q", format=".1%") for side in ("reference", "current")]
-    return [alt.Tooltip("bin:N", title=" "), *shares, alt.Tooltip("change:N")]
-
-
-def _bounded(shares: Distribution) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
-    """Return at most `BARS_MAX` bars: bins of a number are joined in pairs, the rarest categories all together."""
-    labels, before, now = shares.labels, shares.reference, shares.current
-    while shares.ordered and len(labels) > BARS_MAX:
-        starts = range(0, len(labels), 2)
-        labels = tuple(" or ".join(dict.fromkeys(labels[i : i + 2])) for i in starts)
-        before = tuple(sum(before[i : i + 2]) for i in starts)
-        now = tuple(sum(now[i : i + 2]) for i in starts)
-    if len(labels) <= BARS_MAX:
-        return labels, before, now
-    large = sorted(range(len(labels)), key=lambda i: -max(before[i], now[i]))[: BARS_MAX - 1]
-    kept = sorted(large)
-    rest = [i for i in range(len(labels)) if i not in set(large)]
-    return (
-        (*(labels[i] for i in kept), f"{len(rest)} rarer"),
-        (*(before[i] for i in kept), sum(before[i] for i in rest)),
-        (*(now[i] for i in kept), sum(now[i] for i in rest)),
-    )
-
-
-def _change(row: dict[str, Any]) -> str:
-    return f"{row['bin']} went from {row['reference']:.1%} to {row['current']:.1%}"
+    return [alt.Tooltip("bin:N", title=" "), *shares]

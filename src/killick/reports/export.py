@@ -13,7 +13,8 @@ from xml.etree import ElementTree as ET
 import msgspec
 
 from killick.clock import format_instant
-from killick.reports.words import counted, figure, finite, place, span
+from killick.reports.importance import LOUD, by_importance
+from killick.reports.words import amount, counted, finite, place, span
 
 if TYPE_CHECKING:
     import polars as pl
@@ -115,13 +116,16 @@ def as_markdown(report: Findings) -> str:
         f"{counted(report.current.rows, 'row')} against {counted(report.reference.rows, 'reference row')}"
         + (f" · {said}" if said else ""),
     ]
-    loud = [verdict for verdict in report.verdicts if verdict.status in ("error", "fail", "warn")]
-    loud.sort(key=lambda verdict: ("error", "fail", "warn").index(verdict.status))
-    if loud:
+    loud = by_importance(verdict for verdict in report.verdicts if verdict.status in LOUD)
+    # What does not hold everywhere need not be said again of each segment.
+    whole = {verdict.column for verdict in loud if not verdict.segment}
+    told = [verdict for verdict in loud if not verdict.segment or verdict.column not in whole][:MARKDOWN_ROWS_MAX]
+    if told:
         lines += ["", "| status | what | check | value | threshold | why |", "|---|---|---|---:|---:|---|"]
-        lines += [_row(verdict) for verdict in loud[:MARKDOWN_ROWS_MAX]]
-    if len(loud) > MARKDOWN_ROWS_MAX:
-        lines += ["", f"… and {len(loud) - MARKDOWN_ROWS_MAX} more."]
+        lines += [_row(verdict) for verdict in told]
+    if len(loud) > len(told):
+        within = sum(bool(verdict.segment) for verdict in loud) - sum(bool(verdict.segment) for verdict in told)
+        lines += ["", f"… and {len(loud) - len(told)} more{f', {within} of them in segments' if within else ''}."]
     return "\n".join(lines) + "\n"
 
 
@@ -172,8 +176,8 @@ def _row(verdict: Verdict) -> str:
         verdict.status,
         _md(what + where),
         f"{_md(verdict.check)} {_md(verdict.metric)}",
-        figure(verdict.value),
-        figure(verdict.threshold),
+        amount(verdict.value, verdict.metric),
+        amount(verdict.threshold, verdict.metric),
         _md(verdict.reason),
     ]
     return f"| {' | '.join(cells)} |"

@@ -1,11 +1,16 @@
-"""The answer first: what a check found, in the words of the person who asked."""
+"""The answer first: what a check found, in the words of the person who asked.
+
+What matters most is named first (`importance`): faults that are certain, then the model's performance, then the columns
+that changed, each with the word that says most about it; then what is worth a look, what holds, and what is not known.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from killick.reports.words import counted, listed, place
+from killick.reports.importance import CERTAIN, CONCEPT, DRIFT, PERFORMANCE, by_importance
+from killick.reports.words import amount, counted, listed, metric, percent, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,19 +18,22 @@ if TYPE_CHECKING:
     from killick.checks.verdict import Verdict
     from killick.reports.words import Segment
 
-DRIFT = "drift."
-# What each family's failure is called in a sentence about columns; a family that is not here names itself.
+# What a certain fault is called in a sentence about columns; one that is not here gives its own reason.
 _FAULTS = {
-    "quality.missing": "too many values are missing in",
-    "quality.unseen": "unknown categories turned up in",
-    "quality.range": "values are out of range in",
-    "quality.type": "the type is wrong in",
-    "quality.schema": "the schema does not hold for",
-    "quality.duplicates": "rows are duplicated, by",
-    "quality.output": "the model's output is wrong in",
+    "columns_missing": ("column is missing", "columns are missing"),
+    "type_changed": ("column changed its type", "columns changed their type"),
 }
-SENTENCES_MAX = 4
-PLACES_MAX = 4
+# What a column's share that fails is called behind its name.
+_SHARES = {
+    "quality.missing": "missing",
+    "quality.unseen": "unknown values",
+    "quality.range": "out of range",
+    "quality.outliers": "outliers",
+    "quality.constant": "of one value",
+}
+_WAYS = {"up": "higher", "down": "lower"}
+# More names than this are counted: a headline is read at a glance.
+COLUMNS_MAX, PLACES_MAX, REASONS_MAX = 4, 3, 2
 
 
 def headline(verdicts: Sequence[Verdict]) -> str:
@@ -34,68 +42,144 @@ def headline(verdicts: Sequence[Verdict]) -> str:
     >>> headline([])
     'Nothing could be judged: there are no verdicts.'
     """
-    failed = [verdict for verdict in verdicts if verdict.status == "fail"]
+    return " ".join(sentences(verdicts))
+
+
+def sentences(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return the sentences of the answer, the most important first; at least one."""
+    unknown = [verdict for verdict in verdicts if verdict.status == "inconclusive"]
+    if len(unknown) == len(verdicts):
+        return [_sentence(f"Nothing could be judged: {_commonest(unknown) or 'there are no verdicts'}")]
+    failed = by_importance(verdict for verdict in verdicts if verdict.status == "fail")
+    told = [*_certain(failed), *_changed(verdicts, failed), *_otherwise(failed), *_rest(failed)]
+    warned = _warned(verdicts, failed)
     broken = [verdict for verdict in verdicts if verdict.status == "error"]
-    told = [_moved(verdicts, failed), *_faults(failed)]
-    sentences = [sentence for sentence in told if sentence]
-    if len(sentences) > SENTENCES_MAX:
-        sentences = [*sentences[:SENTENCES_MAX], "More fails: see below."]
     if broken:
-        sentences.append(f"{counted(len(broken), 'check')} could not be computed: {_sentence(broken[0].reason)}")
-    return " ".join(sentences) or _quiet(verdicts)
+        told.append(_sentence(f"{counted(len(broken), 'check')} could not be computed: {broken[0].reason}"))
+    return [*told, *warned, *_holds(verdicts, loud=bool(told or warned))]
 
 
-def _moved(verdicts: Sequence[Verdict], failed: Sequence[Verdict]) -> str:
-    """Say which columns drifted, where."""
-    columns = _columns(verdict for verdict in failed if verdict.check.startswith(DRIFT))
-    if not columns:
-        return ""
-    all_columns = len(_columns(verdict for verdict in verdicts if verdict.check.startswith(DRIFT)))
-    where: dict[Segment, list[str]] = {}
-    for verdict in failed:
-        if verdict.check.startswith(DRIFT) and verdict.column:
-            where.setdefault(verdict.segment, []).append(verdict.column)
+def _certain(failed: Sequence[Verdict]) -> list[str]:
+    """Say what is wrong for certain, and what the model lost: one sentence for each kind."""
     told = []
-    for segment, names in sorted(where.items(), key=lambda item: (-len(set(item[1])), item[0]))[:PLACES_MAX]:
-        there = f" {'at ' if segment else ''}{place(segment)}"
-        told.append(listed(list(dict.fromkeys(names))) + (there if len(where) > 1 or segment else ""))
-    more = len(where) - PLACES_MAX
-    rest = f"; and in {counted(more, 'more segment')}" if more > 0 else ""
-    return f"{len(columns)} of {counted(all_columns, 'column')} moved: {'; '.join(told)}{rest}."
-
-
-def _faults(failed: Sequence[Verdict]) -> list[str]:
-    """Say what else fails, a sentence for each check."""
-    by_check: dict[str, list[Verdict]] = {}
+    for number, words in _FAULTS.items():
+        columns = list(_columns(verdict for verdict in failed if verdict.metric == number))
+        if columns:
+            told.append(f"{counted(len(columns), *words)}: {listed(columns, COLUMNS_MAX)}.")
+    others: dict[str, Verdict] = {}
     for verdict in failed:
-        if not verdict.check.startswith(DRIFT):
-            by_check.setdefault(verdict.check, []).append(verdict)
+        if verdict.check in CERTAIN and verdict.metric not in _FAULTS:
+            others.setdefault(verdict.check, verdict)
+    told += [_reason(verdict) for verdict in list(others.values())[:REASONS_MAX]]
+    losses = [verdict for verdict in failed if verdict.check.startswith(PERFORMANCE)]
+    return told + _lost(losses)
+
+
+def _lost(losses: Sequence[Verdict]) -> list[str]:
+    """Say what the model lost where it lost most, in its own numbers as far as the reference's are known."""
     told = []
-    for check, found in by_check.items():
-        columns = list(_columns(found))
-        if check in _FAULTS and columns:
-            said = f"{_FAULTS[check]} {listed(columns)}"
-        else:
-            said = f"{check} fails: {found[0].reason}"
-        told.append(_sentence(said[:1].upper() + said[1:] if check in _FAULTS else said))
+    for verdict in losses:
+        if verdict.segment == losses[0].segment and verdict.value is not None and verdict.effect is not None:
+            now, before = (amount(value, verdict.metric) for value in (verdict.value, verdict.value - verdict.effect))
+            told.append(f"{metric(verdict.metric)} {now} ({before} in the reference)")
+    if not told:
+        return [_reason(verdict) for verdict in losses[:1]]
+    there = f" at {place(losses[0].segment)}" if losses[0].segment else ""
+    return [f"The model does worse{there}: {listed(told[:REASONS_MAX])}."]
+
+
+def _changed(verdicts: Sequence[Verdict], failed: Sequence[Verdict]) -> list[str]:
+    """Say which columns changed: everywhere, and then those that did in segments only."""
+    told = []
+    apart = (*CERTAIN, CONCEPT)
+    measured = [v for v in failed if v.column and v.check not in apart and not v.check.startswith(PERFORMANCE)]
+    everywhere = list(_columns(verdict for verdict in measured if not verdict.segment))
+    if everywhere:
+        everything = len(_columns(verdicts))
+        named = [_with_word(column, measured) for column in everywhere]
+        told.append(f"{len(everywhere)} of {counted(everything, 'column')} changed: {listed(named, COLUMNS_MAX)}.")
+    where: dict[Segment, dict[str, None]] = {}
+    for verdict in measured:
+        if verdict.segment and verdict.column and verdict.column not in everywhere:
+            where.setdefault(verdict.segment, {})[verdict.column] = None
+    places = sorted(where.items(), key=lambda item: (-len(item[1]), item[0]))
+    parts = [f"{listed(list(columns), COLUMNS_MAX)} at {place(segment)}" for segment, columns in places[:PLACES_MAX]]
+    if parts:
+        more = len(places) - PLACES_MAX
+        rest = f"; and more in {counted(more, 'other segment')}" if more > 0 else ""
+        told.append(f"In segments{' only' if everywhere else ''}: {'; '.join(parts)}{rest}.")
     return told
 
 
-def _quiet(verdicts: Sequence[Verdict]) -> str:
-    """Say that nothing fails, and how far that can be said."""
-    if not verdicts:
-        return "Nothing could be judged: there are no verdicts."
-    unknown = [verdict for verdict in verdicts if verdict.status == "inconclusive"]
-    if len(unknown) == len(verdicts):
-        reason, _ = Counter(verdict.reason for verdict in unknown).most_common(1)[0]
-        return _sentence(f"Nothing could be judged: {reason}")
-    warned = _columns(verdict for verdict in verdicts if verdict.status == "warn")
-    judged = len(_columns(verdict for verdict in verdicts if verdict.status != "inconclusive"))
-    about = f" in {counted(judged, 'column')}" if judged else ""
-    if warned or any(verdict.status == "warn" for verdict in verdicts):
-        return f"Nothing fails{about}; worth a look: {listed(list(warned)) or 'the warnings below'}."
-    partly = f" {counted(len(unknown), 'number')} could not be judged." if unknown else ""
-    return f"Everything holds{about}.{partly}"
+def _otherwise(failed: Sequence[Verdict]) -> list[str]:
+    """Say of which columns the relation to the outcome changed; when a score is off, of all of them at once."""
+    found = [verdict for verdict in failed if verdict.check == CONCEPT]
+    columns = list(_columns(found))
+    seen = f", as seen in {listed(columns, PLACES_MAX)}" if columns else ""
+    return [f"Outcomes no longer follow the inputs as they did{seen}."] if found else []
+
+
+def _rest(failed: Sequence[Verdict]) -> list[str]:
+    """Say what else fails and belongs to no column, by its own reasons."""
+    apart = (*CERTAIN, CONCEPT)
+    loose = [v for v in failed if not v.column and v.check not in apart and not v.check.startswith(PERFORMANCE)]
+    more = len(loose) - REASONS_MAX
+    return [_reason(verdict) for verdict in loose[:REASONS_MAX]] + ([f"And {more} more fail."] if more > 0 else [])
+
+
+def _warned(verdicts: Sequence[Verdict], failed: Sequence[Verdict]) -> list[str]:
+    """Name what is worth a look, beside what fails anyhow."""
+    failing = _columns(failed)
+    found = by_importance(verdict for verdict in verdicts if verdict.status == "warn")
+    names = list(dict.fromkeys(v.column or v.check for v in found if not v.column or v.column not in failing))
+    return [f"Worth a look: {listed(names, COLUMNS_MAX)}."] if names else []
+
+
+def _holds(verdicts: Sequence[Verdict], *, loud: bool) -> list[str]:
+    """Say how many columns hold, and how much could not be judged."""
+    status: dict[str, set[str]] = {}
+    for verdict in verdicts:
+        if verdict.column:
+            status.setdefault(verdict.column, set()).add(verdict.status)
+    held = sum("ok" in found and found <= {"ok", "inconclusive"} for found in status.values())
+    unknown = sum(found == {"inconclusive"} for found in status.values())
+    told = []
+    if not loud:
+        told.append(f"Everything holds in {counted(held, 'column')}." if held else "Everything that was judged holds.")
+    elif held:
+        told.append(f"{counted(held, 'column holds', 'columns hold')}.")
+    if unknown:
+        told.append(f"{counted(unknown, 'column')} could not be judged.")
+    elif not loud and (left := sum(verdict.status == "inconclusive" for verdict in verdicts)):
+        told.append(f"{counted(left, 'number')} could not be judged.")
+    return told
+
+
+def _with_word(column: str, measured: Sequence[Verdict]) -> str:
+    """Return a column's name with the word that says most of it: that of the verdict with the largest effect."""
+    mine = [verdict for verdict in measured if verdict.column == column and not verdict.segment]
+    # Effects of drift are in spreads or shares, and those of shares in shares: a whole spread outweighs any share.
+    mine.sort(key=lambda verdict: (-abs(verdict.effect or 0.0), verdict.check not in _SHARES))
+    words = [word for verdict in mine if (word := _word(verdict))]
+    return f"{column} ({words[0]})" if words else column
+
+
+def _word(verdict: Verdict) -> str:
+    if verdict.check in _SHARES:
+        return f"{percent(verdict.value)} {_SHARES[verdict.check]}"
+    return _WAYS.get(verdict.direction or "", "") if verdict.check.startswith(DRIFT) else ""
+
+
+def _reason(verdict: Verdict) -> str:
+    """Return a verdict's reason as a sentence, with where it is."""
+    there = "".join(f"{one} " for one in (verdict.column, place(verdict.segment) if verdict.segment else "") if one)
+    said = _sentence(f"{there.strip()}: {verdict.reason}" if there else verdict.reason)
+    return said if there else said[:1].upper() + said[1:]
+
+
+def _commonest(verdicts: Sequence[Verdict]) -> str:
+    counts = Counter(verdict.reason for verdict in verdicts)
+    return counts.most_common(1)[0][0] if counts else ""
 
 
 def _columns(verdicts: Iterable[Verdict]) -> dict[str, None]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from killick.checks.verdict import STATUSES, Status, worst
 from killick.errors import CallError, Mistake, OutsideError
-from killick.reports.findings import Distribution, Extent
+from killick.reports.findings import Calibration, Curve, Distribution, Extent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from killick.checks.verdict import Verdict
     from killick.reports.words import Segment
 
-__all__ = ["Distribution", "Extent", "Report"]
+__all__ = ["Calibration", "Curve", "Distribution", "Extent", "Report"]
 
 SUFFIXES = (".html", ".json", ".xml", ".md")
 
@@ -40,7 +40,9 @@ class Report:
         reference: what was compared with.
         current: what was compared.
         verdicts: every result, in the order in which the checks gave them.
-        pictures: the distributions worth drawing, by column and segment.
+        pictures: every column's distribution, by column and segment; in segments, of what does not hold there.
+        kinds: what each column is watched as (numeric, categorical ...), where that is known.
+        calibration: how often it came true when the model said so, where there are labels.
     """
 
     model: str
@@ -51,11 +53,22 @@ class Report:
     current: Extent
     verdicts: tuple[Verdict, ...]
     pictures: Mapping[tuple[str, Segment], Distribution] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     @property
     def status(self) -> Status:
         """The worst status; `ok` when anything could be judged and all of it holds."""
         return worst(self.verdicts)
+
+    @property
+    def passed(self) -> bool:
+        """Whether something could be judged, and nothing of it fails; a warning passes.
+
+        >>> Report("m", "", 0.05, 0, Extent(0), Extent(0), ()).passed
+        False
+        """
+        return self.status in ("ok", "warn")
 
     @property
     def summary(self) -> dict[Status, int]:
@@ -127,6 +140,6 @@ class Report:
 
     def _repr_html_(self) -> str:
         """Return a compact account for a notebook: no script, and no style that leaks out."""
-        from killick.reports.html import notebook_html
+        from killick.reports.notebook import notebook_html
 
         return notebook_html(self)

@@ -18,6 +18,32 @@ if TYPE_CHECKING:
 Segment = tuple[tuple[str, str], ...]
 
 NOTHING = "-"
+# Names that are not their words with spaces between them.
+_METRICS = {
+    "psi": "PSI",
+    "ks": "KS",
+    "js": "Jensen-Shannon",
+    "jensen_shannon": "Jensen-Shannon",
+    "hellinger": "Hellinger",
+    "wasserstein": "Wasserstein-1",
+    "chi_square": "chi-square",
+    "unseen_rate": "unknown",
+    "outside_rate": "out of range",
+    "outlier_rate": "outliers",
+    "duplicate_rate": "duplicated",
+    "duplicate_id_rate": "duplicated ids",
+    "constant_share": "commonest value",
+    "columns_missing": "missing column",
+    "columns_extra": "extra column",
+    "columns_reordered": "order of columns",
+    "error_rate": "error rate",
+    "roc_auc": "ROC AUC",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R2",
+    "f1": "F1",
+    "brier": "Brier score",
+}
 _TINY = 1e-3
 _HUGE = 1e6
 
@@ -74,6 +100,49 @@ def figure(value: float | None) -> str:
     if known == int(known):
         return f"{known:.0f}"
     return f"{known:.{max(0, 2 - math.floor(math.log10(size)))}f}"
+
+
+def percent(share: float | None) -> str:
+    """Write a share; a small one keeps a digit, so that only nothing is 0 %.
+
+    >>> percent(0.3542), percent(0.005), percent(0.00002), percent(0.0), percent(None)
+    ('35.4 %', '0.50 %', '0.002 %', '0 %', '-')
+    """
+    known = finite(share)
+    if known is None:
+        return NOTHING
+    size = abs(100 * known)
+    if size == 0:
+        return "0 %"
+    digits = 1 if size >= 1 else 2 if size >= 0.1 else max(0, -math.floor(math.log10(size)))  # noqa: PLR2004 - see above
+    return f"{100 * known:.{min(digits, 9)}f} %"
+
+
+def exact(number: float) -> str:
+    """Write a number for a machine, short, and near enough for any drawing.
+
+    >>> exact(24149.75318), exact(-11447.0), exact(0.1 + 0.2)
+    ('24149.7532', '-11447', '0.3')
+    """
+    return f"{number:.9g}"
+
+
+def metric(name: str) -> str:
+    """Write the name of a number as people do.
+
+    >>> metric("psi"), metric("roc_auc"), metric("missing_rate"), metric("correlation_change")
+    ('PSI', 'ROC AUC', 'missing', 'correlation change')
+    """
+    return _METRICS.get(name) or name.removesuffix("_rate").replace("_", " ")
+
+
+def amount(value: float | None, metric: str) -> str:
+    """Write a number of a metric: a rate in per cent.
+
+    >>> amount(0.354, "missing_rate"), amount(0.354, "psi")
+    ('35.4 %', '0.354')
+    """
+    return percent(value) if metric.endswith(("_rate", "_share")) else figure(value)
 
 
 def day(instant: Instant) -> str:

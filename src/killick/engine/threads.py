@@ -1,0 +1,25 @@
+"""Threads for work on columns: numpy and Polars leave the interpreter while they sort, compare and hash."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from killick.profiles.profile import Each
+
+# More cores than this wait for memory; fewer rows than this are done before the threads have started.
+_THREADS_MAX, _ROWS_MIN = 4, 50_000
+
+
+@contextmanager
+def over_columns(rows: int) -> Iterator[Each]:
+    """Yield what applies a function to every column of a table of so many rows, as `map` does."""
+    if rows < _ROWS_MIN:
+        yield map
+        return
+    with ThreadPoolExecutor(_THREADS_MAX) as threads:
+        yield threads.map
