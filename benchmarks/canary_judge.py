@@ -5,14 +5,12 @@ base rate 1 % with a daily wave of 50 % and noise of 15 %, four hours, one look 
 DESIGN.md section 6: false rollbacks over 2,000 A/A canaries, and labels until an error of 7 % instead of 5 % is found.
 Then what an entity costs that decides many times and keeps its arm: false rollbacks when rows, an entity's day, or an
 entity's first decision in a step (decision 0008) are the unit, and days until harm and safety are shown by the last.
-Exits 1 when a budget is missed.
 
-    python benchmarks/canary_judge.py            about a minute and a half on one core
+    python -m benchmarks canary_judge            about a minute and a half on one core
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from benchmarks.table import Row
 from killick.stats.sequential import harm_log_e, harm_log_e_closed, mixture, safe_log_e
 
 ALPHA_HARM, ALPHA_SAFE, MARGIN = 0.01, 0.05, 1.15
@@ -153,21 +152,25 @@ def entities_that_differ() -> float:
     return rollbacks["step"]
 
 
-def main() -> int:
-    """Print the table and the budgets; return 1 when one is missed."""
+def main() -> list[Row]:
+    """Print the tables; return what the two budgets bound."""
     start = time.perf_counter()
     characteristics()
     wrong = false_rollbacks()
-    print(f"false rollbacks over 2,000 A/A canaries: {wrong:.2%} (budget {FALSE_ROLLBACKS_MAX:.1%})")
     labels = {batch: labels_until_found(batch) for batch in (25, 50, 100, 250)}
     for batch, median in labels.items():
-        print(
-            f"5 % -> 7 % error, batches of {batch:>3} per arm: {median:.0f} median labels (budget {LABELS_MEDIAN_MAX})"
-        )
+        print(f"5 % -> 7 % error, batches of {batch:>3} per arm: {median:.0f} median labels")
     dependent = entities_that_differ()
     print(f"took {time.perf_counter() - start:.0f} s")
-    return int(max(wrong, dependent) > FALSE_ROLLBACKS_MAX or max(labels.values()) > LABELS_MEDIAN_MAX)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    most = 100 * FALSE_ROLLBACKS_MAX
+    return [
+        Row("false rollbacks over 2,000 A/A canaries", 100 * wrong, "%", budget=most, strict=True),
+        Row("the same, entities that decide often", 100 * dependent, "%", budget=most, strict=True),
+        Row(
+            "median labels until an error of 7 % is found",
+            max(labels.values()),
+            "",
+            budget=LABELS_MEDIAN_MAX,
+            strict=True,
+        ),
+    ]
