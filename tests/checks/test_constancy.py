@@ -49,4 +49,4 @@ def test_a_column_that_hardly_ever_differed_may_stand_still() -> None:
     assert "as they were in the reference" in same.reason
     rng = np.random.default_rng(3)
     assert constants(rng.normal(size=500).tolist(), [0.31] * 20).status == "inconclusive"
-    assert constants(rng.normal(size=500).tolist(), rng.normal(size=20).tolist()).status == "ok"
+    assert constants(rng.normal(size=500).tolist(), rng.normal(size=20).tolist()).status == "inconclusive"

@@ -278,12 +278,20 @@ def test_a_kind_follows_from_the_type_unless_the_operator_knows_better():
     }
 
 
+# Its decisions follow from scores above 0.64, which has two digits.
+CAR_LOAN = Schema(
+    prediction_id="id",
+    event_time="event_time",
+    score="y_pred_proba",
+    decision="y_pred",
+    decision_threshold=(0.64 + 0.65) / 2,
+)
 PUBLIC = {
     "acs_employment_ma": Schema(prediction_id="id", score="predicted_probability", decision="prediction"),
     "adult_income": Schema(prediction_id="row_id"),
     "bike_sharing_hourly": Schema(event_time="event_time"),
-    "car_loan": Schema(prediction_id="id", event_time="event_time", score="y_pred_proba", decision="y_pred"),
-    "car_loan_dq": Schema(prediction_id="id", event_time="event_time", score="y_pred_proba", decision="y_pred"),
+    "car_loan": CAR_LOAN,
+    "car_loan_dq": CAR_LOAN,
     "elec2": Schema(prediction_id="seq", event_time="event_time"),
     "hotel_bookings": Schema(prediction_id="src_row", event_time="booking_date"),
     "noaa_weather_bellevue": Schema(prediction_id="seq"),
@@ -322,3 +330,16 @@ def test_a_million_rows_are_looked_at_in_a_second():
     spec, _ = infer_spec(frame, model="m")
     assert spec.schema.prediction_id == "prediction_id"
     assert process_time() - before < 1
+
+
+def test_a_threshold_that_all_decisions_follow_is_found() -> None:
+    """A model that decides at 0.65 is no model whose decisions do not follow from its scores."""
+    scores = [at / 100 for at in range(100)]
+    table = pl.DataFrame({"y_pred_proba": scores, "y_pred": [score >= 0.65 for score in scores], "y_true": [0, 1] * 50})
+
+    spec, notes = infer_spec(table, model="loan")
+
+    assert 0.64 <= spec.schema.decision_threshold < 0.65
+    assert "schema.decision_threshold" in notes
+    muddled = table.with_columns(pl.Series("y_pred", [False, *table["y_pred"][1:99], False]))
+    assert infer_spec(muddled, model="loan")[0].schema.decision_threshold == 0.5

@@ -24,6 +24,7 @@ from killick.checks.distances import ROWS_MIN
 from killick.checks.sharing import Draft
 from killick.checks.verdict import Verdict
 from killick.profiles.categorical import CategoricalScale
+from killick.profiles.numeric import NumericScale
 from killick.stats.noncentral import noncentral_chi2_sf
 
 if TYPE_CHECKING:
@@ -185,24 +186,25 @@ def _spread(held: Floats) -> float:
 
 
 def _name(scale: ColumnScale, cells: Ints) -> str:
-    used = [scale.label(int(cell)) for cell in cells]
-    if len(used) == 1 or used[0] == used[-1]:
-        return used[0]
-    if cells[0] >= scale.bins:
+    first, last = int(cells[0]), int(cells[-1])
+    if first == last:
+        return scale.label(first)
+    if first >= scale.bins:
         return "no value"
-    return "rare ones" if isinstance(scale, CategoricalScale) else f"{used[0]} to {used[-1]}"
+    return scale.span(first, last) if isinstance(scale, NumericScale) else "rare ones"
 
 
 def _in_words(bins: _Bins, shift: _Shift, material: float, task: str) -> str:
     """Say how far the outcome is off, which way, and where most."""
     share = task != "regression"
+    word = "outcome rate" if share else "errors"
     order = np.argsort(-shift.weight * np.square(shift.change), kind="stable")[:_TOLD]
     most = ", ".join(
         f"{bins.names[at]} {_number(bins.before[1][at], share=share)} -> {_number(bins.now[1][at], share=share)}"
         for at in order
     )
     mean = float((shift.weight * shift.change).sum())
-    said = f"outcome {'higher' if mean > 0 else 'lower'} by {_number(abs(mean), share=share)} on average"
+    said = f"{word} {'higher' if mean > 0 else 'lower'} by {_number(abs(mean), share=share)} on average"
     size = f"{_number(shift.size, share=share)} by bin where {_number(material, share=share)} would not matter"
     return f"{said}, {size}; most: {most}"
 

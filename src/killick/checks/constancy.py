@@ -101,7 +101,7 @@ def judge_constancy(
         then, here = before[at], now[at]
         tested[at, (here.values == 0) | (then.values == 0)] = np.nan
         looks = (here.share >= 1.0) & (then.share < 1.0) & (then.values > 0)
-        tested[at, looks & (np.minimum(then.values, here.values) < ROWS_MIN)] = np.nan
+        tested[at, np.minimum(then.values, here.values) < ROWS_MIN] = np.nan
         for place in np.flatnonzero(looks & ~np.isnan(tested[at])).tolist():
             counts = sides[0].counts_of(scale.column)[place, : scale.bins]
             rows = int(here.values[place])
@@ -151,8 +151,10 @@ def _told(
     if known and share >= 1.0:
         then = f"at most {100 * before:.2f} % were in the reference" if varied else "as they were in the reference"
         reason = f"all {m:,} values are the same, {then}"
-        if varied and not found:
-            reason += "; so few rows leave it to chance" if tested else f"; {min(n, m)} values cannot tell more"
+        if varied and tested and not found:
+            reason += "; so few rows leave it to chance"
+    if known and not tested:
+        reason += f"; {min(n, m)} values cannot tell more"
     return Verdict(
         check=CONSTANT,
         metric="constant_share",

@@ -2,14 +2,16 @@
 
 A score outside [0, 1], a score that is no number, a decision that does not follow from score and threshold, class
 probabilities that do not sum to 1. Each such row is wrong whatever the reference holds, so nothing has to be tested:
-the check fails above one row in a thousand, and warns of any below. Only where the reference has the same fault is it
-a question of chance, and then it fails when the share is surely higher, by more than one row in a thousand.
+the check fails above one row in a thousand, and warns of any below; that there is none says little of fewer than 50
+rows. Only where the reference has the same fault is it a question of chance, and then it fails when the share is surely
+higher, by more than one row in a thousand.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from killick.checks.distances import ROWS_MIN
 from killick.checks.sharing import Draft
 from killick.checks.verdict import Verdict
 from killick.profiles.faults import SUM_REACH, Faults
@@ -85,6 +87,8 @@ def _judge(fault: _Fault, column: str | None, before: Faults, now: Faults, windo
     if usual and share is not None:
         status = "ok"
         reason = f"{reason}; {100 * usual:.2f} % in the reference"
+    if status == "ok" and rows < ROWS_MIN:
+        status, reason = "inconclusive", f"{reason}; so few rows cannot tell more"
     verdict = Verdict(
         check=OUTPUT,
         metric=fault.metric,

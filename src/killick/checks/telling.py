@@ -49,7 +49,7 @@ class Told:
         return at
 
     def in_words(
-        self, watched: Watched, sides: tuple[Pile, Pile], segments: Sequence[int], places: Ints, *, is_label: bool
+        self, watched: Watched, sides: tuple[Pile, Pile], segments: Sequence[int], places: Ints, gappy: frozenset[str]
     ) -> dict[int, tuple[Direction | None, str]]:
         """Say of a column what moved in some segments, and which way; by segment.
 
@@ -58,12 +58,12 @@ class Told:
             sides: the profiles of the reference and of the current table, one a segment.
             segments: which of them.
             places: the scale that it is told of in each of these.
-            is_label: whether missing values do not count.
+            gappy: the scales whose missing values do not count.
         """
         said: dict[int, tuple[Direction | None, str]] = {}
         for place in dict.fromkeys(places.tolist()):
             scale, mine = self.scales[place], np.asarray(segments)[places == place]
-            kept = scale.bins if is_label else scale.counts_width
+            kept = scale.bins if scale.column in gappy else scale.counts_width
             before, now = (side.counts_of(scale.column)[mine, :kept] for side in sides)
             cells = movers_of(scale, before, now)
             numbers = (part[mine, place].tolist() for part in (self.far, self.mean_before, self.mean_now))

@@ -25,7 +25,7 @@ from killick.checks.methods import METHODS
 from killick.checks.telling import Told
 from killick.checks.usual import healthy_drifts, usual_drift
 from killick.checks.verdict import Verdict
-from killick.checks.watched import blocks
+from killick.checks.watched import blocks, gappy_columns
 from killick.stats.history import surprise
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Drifts:
         segments: where.
         sides: the profiles of the reference and of the current table, one a segment.
         windows: what else the distances were compared with.
-        label: the column whose missing values do not count.
+        gappy: the columns of the scale whose missing values do not count.
         measured: the facets' distances, block by block.
         told: how far values moved.
         chosen: the facet that decides, `[segments, columns]`.
@@ -75,7 +75,7 @@ class Drifts:
     segments: tuple[SegmentKey, ...]
     sides: tuple[Pile, Pile]
     windows: Windows
-    label: str | None
+    gappy: frozenset[str]
     measured: tuple[_Measured, ...]
     told: Told
     chosen: Ints
@@ -93,8 +93,7 @@ class Drifts:
         for k, watched in enumerate(self.columns):
             statuses = shared.statuses[k * width : (k + 1) * width]
             found = [at for at, status in enumerate(statuses) if status in ("fail", "warn")]
-            is_label = watched.column == self.label
-            words = self.told.in_words(watched, self.sides, found, places[found, k], is_label=is_label)
+            words = self.told.in_words(watched, self.sides, found, places[found, k], self.gappy)
             numbers = [part[k] for part in held] + [p_values[k], adjusted[k]]
             verdicts += _of_column(self, watched, statuses, zip(*numbers, strict=True), words, window)
         return verdicts
@@ -118,6 +117,7 @@ def judge_columns(
         windows: those of the reference to compare with one another.
         label: which column is the label, whose missing values are labels that have not come yet.
     """
+    gappy = gappy_columns(columns, label)
     facets = [facet for watched in columns for facet in watched.facets]
     more = [w.shown for w in columns if w.shown is not None and w.shown not in w.facets]
     owner = np.repeat(np.arange(len(columns)), [len(watched.facets) for watched in columns])
@@ -126,11 +126,11 @@ def judge_columns(
     pairs, places, each = max(len(segments), len(windows.each)), [], []
     for method in dict.fromkeys(watched.method for watched in columns):
         mine = np.flatnonzero([columns[k].method == method for k in owner])
-        for block in blocks(reference.scale, [facets[at] for at in mine], pairs, label):
+        for block in blocks(reference.scale, [facets[at] for at in mine], pairs, gappy):
             each.append((block, apart_in(block, METHODS[method], *sides)))
             places.append(mine[list(block.at)])
             told[:, :, places[-1]] = movement(block, *sides)
-    for block in blocks(reference.scale, more, pairs, label):
+    for block in blocks(reference.scale, more, pairs, gappy):
         told[:, :, len(facets) + np.asarray(block.at)] = movement(block, *sides)
     asked = [(block, apart.method) for block, apart in each]
     histories = healthy_drifts(asked, reference, segments, sides, windows.each)
@@ -145,7 +145,7 @@ def judge_columns(
         segments=segments,
         sides=sides,
         windows=windows,
-        label=label,
+        gappy=gappy,
         measured=tuple(_Measured(at, one, h) for at, (_, one), h in zip(places, each, histories, strict=True)),
         told=Told((*facets, *more), *told),
         chosen=_decisive(owner, p_values, told[0]),
@@ -278,6 +278,6 @@ def _unknown(watched: Watched, segment: SegmentKey, rows: tuple[int, int], windo
 def _rows(drifts: Drifts, watched: Watched) -> tuple[list[int], list[int]]:
     """How many rows of a column count on either side, in each segment."""
     scale = watched.counted
-    kept = scale.bins if watched.column == drifts.label else scale.counts_width
+    kept = scale.bins if scale.column in drifts.gappy else scale.counts_width
     before, now = (side.counts_of(scale.column)[:, :kept].sum(axis=1).tolist() for side in drifts.sides)
     return before, now

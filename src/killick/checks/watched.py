@@ -75,6 +75,15 @@ class Watched:
         return self.facets[0] if self.facets == (self.shown,) else None
 
 
+def gappy_columns(columns: Sequence[Watched], label: str | None) -> frozenset[str]:
+    """Return the columns of the scale whose missing values say nothing.
+
+    Labels may not have come yet; and of a column's facets only the first is asked of every row.
+    """
+    asked_of_some = {facet.column for watched in columns for facet in watched.facets[1:]}
+    return frozenset(asked_of_some | ({label} if label else set()))
+
+
 @dataclass(frozen=True, slots=True)
 class Pile:
     """Profiles one below the other: counts and sums, `[profiles, numbers]`, and a last column of zeros."""
@@ -155,14 +164,16 @@ class Block:
         return counts, np.clip(held.sums[:, self.sums], counts * low, counts * high)
 
 
-def blocks(scale: Scale, columns: Sequence[Comparable], pairs: int, label: str | None = None) -> Iterator[Block]:
+def blocks(
+    scale: Scale, columns: Sequence[Comparable], pairs: int, gappy: frozenset[str] = frozenset()
+) -> Iterator[Block]:
     """Put columns into blocks, by family and by how many cells they have.
 
     Args:
         scale: whose columns they are.
         columns: what to measure.
         pairs: how many profiles will be measured at once: it bounds how many columns go together.
-        label: the column whose missing values do not count: they are labels that have not come yet.
+        gappy: the columns whose missing values do not count (`gappy_columns`).
     """
     families: dict[tuple[bool, int], list[int]] = {}
     for at, column in enumerate(columns):
@@ -174,11 +185,11 @@ def blocks(scale: Scale, columns: Sequence[Comparable], pairs: int, label: str |
         each = max(_BLOCK_CELLS // max(widest * pairs, 1), 1)
         for start in range(0, len(members), each):
             chosen = tuple(members[start : start + each])
-            yield _block(scale, chosen, [columns[at] for at in chosen], label, ordered=ordered)
+            yield _block(scale, chosen, [columns[at] for at in chosen], gappy, ordered=ordered)
 
 
 def _block(
-    scale: Scale, at: tuple[int, ...], columns: Sequence[Comparable], label: str | None, *, ordered: bool
+    scale: Scale, at: tuple[int, ...], columns: Sequence[Comparable], gappy: frozenset[str], *, ordered: bool
 ) -> Block:
     # The last count and the last sum of a pile are zero: there points what a column has not, or what does not count.
     no_count, no_sum = scale.counts_width, scale.sums_width
@@ -190,7 +201,7 @@ def _block(
     for row, column in enumerate(columns):
         start = scale.counts[column.column].start
         own = np.arange(start, start + column.counts_width)
-        if column.column == label:
+        if column.column in gappy:
             own[column.bins :] = no_count
         held[row, : column.bins] = own[: column.bins]
         if isinstance(column, CategoricalScale):

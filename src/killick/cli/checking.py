@@ -15,6 +15,7 @@ from killick.clock import format_instant
 from killick.engine.check import EVERY_CHECK, check_profiles, learn
 from killick.engine.table_profile import measure_source
 from killick.errors import CallError, Mistake, OutsideError
+from killick.reports.importance import LOUD, by_importance
 from killick.reports.words import counted, listed, place
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ _SAMPLED = (
     "the two were measured apart, so the samples of rows that they hold are compared; "
     "to compare every row: killick profile CURRENT --reference REFERENCE.killick"
 )
-_ORDER = ("error", "fail", "warn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +136,8 @@ class _Line:
 
 
 def _worth_a_look(report: Report) -> list[_Line]:
-    """Return what does not hold, the surest first, and what could not be judged, told once for all its columns."""
-    bad = [v for v in report.verdicts if v.status in _ORDER]
-    bad.sort(key=lambda v: (_ORDER.index(v.status), v.segment != (), v.p_value or 0.0))
+    """Return what does not hold, the most important first; then what could not be judged, once for all its columns."""
+    bad = by_importance(v for v in report.verdicts if v.status in LOUD)
     lines = [_Line(v.status, _subject(v), v.check, v.reason) for v in bad]
     unknown: dict[str, list[str]] = {}
     for verdict in report.verdicts:

@@ -20,11 +20,12 @@ from killick.checks.correlation import judge_correlation
 from killick.checks.integrity import judge_cardinality, judge_duplicates
 from killick.checks.output import judge_output
 from killick.checks.realised import judge_realised
+from killick.checks.reference import EVERYTHING
 from killick.checks.schema import judge_freshness, judge_schema
 from killick.checks.skew import judge_skew
 from killick.clock import MINUTE
 from killick.engine.fit import arrange_table, learn_fit
-from killick.engine.pictures import draw
+from killick.engine.pictures import draw, draw_calibration
 from killick.engine.table_profile import measure_source
 from killick.errors import CallError, DataError, Mistake
 from killick.ports.tables import FrameSource
@@ -128,6 +129,8 @@ def check_profiles(
         current=current.extent,
         verdicts=tuple(verdicts),
         pictures=draw(reference.reference, current.by_segment, verdicts, reference.fit.names),
+        kinds={name: column.kind for name, column in reference.fit.columns.items() if column.kind},
+        calibration=draw_calibration(reference.by_segment.get(EVERYTHING), current.by_segment.get(EVERYTHING)),
     )
 
 

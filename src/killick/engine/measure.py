@@ -9,7 +9,6 @@ import polars as pl
 
 from killick.checks.reference import EVERYTHING, HealthyWindow, Reference
 from killick.clock import DAY, FOREVER, Window
-from killick.engine.threads import over_columns
 from killick.errors import DataError, Mistake
 from killick.ports.control import ProfileKey
 from killick.profiles.outcome_rows import Outcomes, scores_of
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from killick.checks.reference import BySegment, SegmentKey
     from killick.clock import Duration
     from killick.profiles.cells import Ints
-    from killick.profiles.profile import Groups
+    from killick.profiles.profile import Each, Groups
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
 
@@ -73,6 +72,7 @@ def profile_table(
     spec: Spec,
     width: Duration | None = None,
     segments: Collection[SegmentKey] | None = None,
+    each: Each = map,
 ) -> Reference:
     """Profile a table by segment, and by window and segment: features, scores and (where labels are there) outcomes.
 
@@ -82,6 +82,7 @@ def profile_table(
         spec: which groupings are wanted.
         width: how wide the windows are; None: there are none. A row without a time is in no window.
         segments: those that are known; None: the table's own.
+        each: applies a function to every column.
 
     Raises:
         DataError: the rows span more windows than anybody would look at.
@@ -95,7 +96,7 @@ def profile_table(
             (window_codes * number + grouping.codes, (len(starts) + 1) * number)
             for grouping, number in zip(groupings, numbers, strict=True)
         ]
-    made = _both(scale, arranged, spec, codes)
+    made = _both(scale, arranged, spec, codes, each)
     found: dict[SegmentKey, Profile] = {}
     by_window: list[dict[SegmentKey, Profile]] = [{} for _ in starts]
     for grouping, number, profiles in zip(groupings, numbers, made, strict=False):
@@ -197,10 +198,11 @@ def _by_key(
     return found
 
 
-def _both(scale: Scale, arranged: pl.DataFrame, spec: Spec, groupings: Sequence[Groups]) -> list[list[Profile]]:
+def _both(
+    scale: Scale, arranged: pl.DataFrame, spec: Spec, groupings: Sequence[Groups], each: Each
+) -> list[list[Profile]]:
     """Features and scores, and what came later where it is there."""
-    with over_columns(arranged.height) as each:
-        profiles = profile_groupings(scale, arranged, groupings, each)
+    profiles = profile_groupings(scale, arranged, groupings, each)
     if not scale.awaited or not {LABEL, *(part.column for part in scale.kpis)} & set(arranged.columns):
         return profiles
     known = outcomes_of(arranged, spec)

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from killick.checks.performance import calibration_of
 from killick.checks.reference import EVERYTHING
 from killick.profiles.categorical import CATEGORIES_MAX, MISSING, CategoricalScale
 from killick.profiles.numeric import ODD, NumericScale
 from killick.profiles.outcomes import SCORE_BINS
+from killick.reports.findings import Calibration, Curve
 from killick.reports.importance import by_importance
 from killick.reports.report import Distribution
 
@@ -277,4 +279,28 @@ def _distribution(
         leading=leading,
         trailing=trailing,
         facet_of=facet_of,
+    )
+
+
+def draw_calibration(reference: Profile | None, current: Profile | None) -> Calibration | None:
+    """Return how often it came true when the model said so, on both sides; None where the current rows have no labels.
+
+    Args:
+        reference: the reference's profile of all rows.
+        current: the current table's.
+    """
+    now, then = _curve(current), _curve(reference)
+    return None if now is None else Calibration(now, then)
+
+
+def _curve(profile: Profile | None) -> Curve | None:
+    bins = calibration_of(profile) if profile else ()
+    if not bins:
+        return None
+    return Curve(
+        score=tuple(one.mean_score for one in bins),
+        rate=tuple(one.outcome_rate for one in bins),
+        low=tuple(one.interval[0] for one in bins),
+        high=tuple(one.interval[1] for one in bins),
+        labels=tuple(one.rows for one in bins),
     )

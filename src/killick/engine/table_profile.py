@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from killick.clock import Window
 from killick.engine.fit import arrange_table, column_types
 from killick.engine.measure import profile_table
 from killick.engine.saved import Held, pack_table, unpack_table
+from killick.engine.threads import over_columns
 from killick.errors import CallError, DataError, Mistake, OutsideError
 from killick.profiles.census import take_census
 from killick.reports.report import Extent
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from killick.engine.fit import Fit
     from killick.ports.tables import Source
     from killick.profiles.census import Census
-    from killick.profiles.profile import Profile
+    from killick.profiles.profile import Each, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,40 +161,52 @@ def measure_source(
     Raises:
         DataError: the table is broken, or not what the spec says.
     """
-    found: TableProfile | None = None
-    for batch in source.batches():
-        measured = measure_table(batch, fit, name=source.name, windows=windows)
-        found = measured if found is None else found + measured
-        if tell:
-            tell(batch.height)
-    return found or measure_table(source.schema.to_frame(), fit, name=source.name, windows=windows)
+    found, columns = None, None
+    with over_columns(source.size()) as each:
+        for batch in source.batches():
+            present = _present(batch, fit)
+            columns = columns or column_types(present, fit.spec, name=source.name, like=fit.columns)
+            measured = _measured(present, columns, fit, Measuring(source.name, windows, each))
+            found = measured if found is None else found + measured
+            if tell:
+                tell(batch.height)
+    if found is not None:
+        return found
+    nothing = source.schema.to_frame()
+    columns = column_types(_present(nothing, fit), fit.spec, name=source.name, like=fit.columns)
+    return _measured(_present(nothing, fit), columns, fit, Measuring(source.name, windows, map))
 
 
-def measure_table(table: pl.DataFrame, fit: Fit, *, name: str, windows: bool = False) -> TableProfile:
+class Measuring(NamedTuple):
+    """What to call a table in a message, whether its windows are kept, and what applies a function to every column."""
+
+    name: str
+    windows: bool
+    each: Each
+
+
+def _measured(present: pl.DataFrame, columns: Mapping[str, ColumnType], fit: Fit, how: Measuring) -> TableProfile:
     """Measure a table in memory. What the reference has not, or has otherwise, is not measured."""
-    present = _present(table, fit)
-    columns = column_types(present, fit.spec, name=name, like=fit.columns)
-    usable = {
-        column for column, one in columns.items() if column in fit.columns and one.kind == fit.columns[column].kind
-    }
+    usable = {c for c, one in columns.items() if c in fit.columns and one.kind == fit.columns[c].kind}
     kept = replace(
         fit.spec,
         segments=tuple(by for by in fit.spec.segments if all(_can_divide(present, b.column, fit) for b in by)),
     )
-    arranged = arrange_table(present.drop(column for column in columns if column not in usable), kept, name=name)
+    arranged = arrange_table(present.drop(c for c in columns if c not in usable), kept, name=how.name)
     for by in kept.segments:
         arranged = arranged.with_columns(present[b.column] for b in by if b.column not in arranged.columns)
     times = arranged[EVENT_TIME].drop_nulls() if EVENT_TIME in arranged.columns else pl.Series([], dtype=pl.Int64)
     span = (int(times.min()), int(times.max()) + 1) if len(times) else (None, None)  # type: ignore[arg-type]
-    made = profile_table(fit.scale, arranged, kept, fit.width if windows and len(times) else None)
+    width = fit.width if how.windows and len(times) else None
+    made = profile_table(fit.scale, arranged, kept, width, each=how.each)
     return TableProfile(
         fit=fit,
         by_segment=made.profiles,
         columns=columns,
-        extent=Extent(table.height, *span),
+        extent=Extent(present.height, *span),
         middle=int(times.median()) if len(times) else None,  # type: ignore[arg-type]
         windows=made.windows,
-        census=take_census(arranged, fit.asked) if fit.asked else None,
+        census=take_census(arranged, fit.asked, how.each) if fit.asked else None,
     )
 
 

@@ -16,9 +16,9 @@ _THREADS_MAX, _ROWS_MIN = 4, 50_000
 
 
 @contextmanager
-def over_columns(rows: int) -> Iterator[Each]:
-    """Yield what applies a function to every column of a table of so many rows, as `map` does."""
-    if rows < _ROWS_MIN:
+def over_columns(rows: int | None) -> Iterator[Each]:
+    """Yield what applies a function to every column of a table of so many rows (None: nobody knows), as `map` does."""
+    if rows is not None and rows < _ROWS_MIN:
         yield map
         return
     with ThreadPoolExecutor(_THREADS_MAX) as threads:

@@ -14,6 +14,7 @@ happened in it would show (decision 0004).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -50,6 +51,8 @@ _BLOCK_ROWS = 32_768
 _FIT_ROWS, _FIT_SEED = 131_072, 0
 # With fewer rows the calls cost more than they save, and with more edges a byte could not count them.
 _SCAN_ROWS_MIN, _SCAN_EDGES_MAX = 8_192, 255
+# Beyond these an edge is written as a power of ten.
+_DECIMALS_MAX, _GROUPED_MAX = 8, 1e12
 # Missing, NaN, -inf and +inf follow the bins: unknown is a value, and each of the four has another cause.
 ODD = ("missing", "nan", "negative_infinity", "positive_infinity")
 
@@ -134,21 +137,40 @@ class NumericScale(msgspec.Struct, frozen=True, tag="numeric", tag_field="kind")
         >>> NumericScale("temp", (0.0, 10.0), 5.0, 1.0).label(1)
         '(0, 10]'
         """
-        if cell >= self.bins:
-            return ODD[cell - self.bins].replace("_", " ")
-        if not self.edges:
-            return "any"
-        if cell == self.bins - 1:
-            return f"> {_short(self.edges[-1])}"
-        top = self.edges[cell]
+        return ODD[cell - self.bins].replace("_", " ") if cell >= self.bins else self.span(cell, cell)
+
+    def span(self, first: int, last: int) -> str:
+        """Name a run of bins in words, from the first to the last.
+
+        >>> scale = NumericScale("income", (1234.5678, 2234.5678, 3234.5678), 2e3, 500.0)
+        >>> scale.span(1, 2), scale.span(2, 3)
+        ('(1,235, 3,235]', '> 2,235')
+        """
+        bottom = self.edges[first - 1] if first else None
+        top = self.edges[last] if last < len(self.edges) else None
+        if top is None:
+            return "any" if bottom is None else f"> {self._short(bottom)}"
         # An edge just below another one is there to give the value of the other a bin of its own.
-        after = self.edges[cell + 1] if cell + 1 < len(self.edges) and _touch(top, self.edges[cell + 1]) else None
-        if cell == 0:
-            return f"<= {_short(top)}" if after is None else f"< {_short(after)}"
-        bottom = self.edges[cell - 1]
+        after = self.edges[last + 1] if last + 1 < len(self.edges) and _touch(top, self.edges[last + 1]) else None
+        if bottom is None:
+            return f"<= {self._short(top)}" if after is None else f"< {self._short(after)}"
         if _touch(bottom, top):
-            return _short(top)
-        return f"({_short(bottom)}, {_short(top)}]" if after is None else f"({_short(bottom)}, {_short(after)})"
+            return self._short(top)
+        left, right = (bottom, top) if after is None else (bottom, after)
+        low, high = self._short(left), self._short(right)
+        if low == high:
+            low, high = f"{left:.6g}", f"{right:.6g}"
+        return f"({low}, {high}]" if after is None else f"({low}, {high})"
+
+    def _short(self, edge: float) -> str:
+        """Write an edge to a hundredth of a spread; the number next to zero is meant as zero."""
+        if abs(edge) <= np.finfo(float).tiny:
+            return "0"
+        decimals = 2 - math.floor(math.log10(self.spread))
+        if not 0 <= decimals <= _DECIMALS_MAX or abs(edge) >= _GROUPED_MAX:
+            return f"{edge:,.0f}" if decimals < 0 and abs(edge) < _GROUPED_MAX else f"{edge:.6g}"
+        text = f"{edge:,.{decimals}f}"
+        return text.rstrip("0").rstrip(".") if decimals else text
 
 
 def fit_numeric(series: pl.Series, declared: tuple[float, float] | None = None) -> NumericScale:
@@ -285,8 +307,3 @@ def _odd_kind(values: Floats, missing: NDArray[np.bool_]) -> Ints:
 
 def _touch(low: float, high: float) -> bool:
     return bool(np.nextafter(high, -np.inf) == low)
-
-
-def _short(edge: float) -> str:
-    """Write an edge; the number next to zero is meant as zero."""
-    return f"{edge if abs(edge) > np.finfo(float).tiny else 0:.6g}"

@@ -137,7 +137,7 @@ def matrix(verdicts: Sequence[Verdict]) -> Matrix | None:
     for verdict in by_importance(v for v in verdicts if v.segment):
         status.setdefault((verdict.column or verdict.check, verdict.segment), verdict.status)
     # The order of what matters is kept: a row stands where its worst cell would.
-    rows = list(dict.fromkeys(name for (name, _), found in status.items() if found in LOUD))
+    rows = dict.fromkeys(name for (name, _), found in status.items() if found in LOUD)
     if not rows:
         return None
     loud: dict[Segment, int] = {}
@@ -149,7 +149,7 @@ def matrix(verdicts: Sequence[Verdict]) -> Matrix | None:
     groups: dict[str, int] = {}
     for place in chosen:
         groups[group(place)] = groups.get(group(place), 0) + 1
-    shown = rows[:MATRIX_COLUMNS_MAX]
+    shown = list(rows)[:MATRIX_COLUMNS_MAX]
     return Matrix(
         tuple(groups.items()),
         tuple(chosen),

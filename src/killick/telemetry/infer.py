@@ -50,6 +50,8 @@ _CLASSES_MAX = 20
 _SEGMENTS_MAX = 20
 # Two mean scores that differ by so many standard errors differ for a reason: by chance one time in 370.
 _ERRORS_APART = 3
+# Where both errors cost the same (`Schema.decision_threshold`).
+_HALF = 0.5
 
 
 def infer_spec(table: pl.DataFrame, *, model: str) -> tuple[Spec, dict[str, str]]:
@@ -86,6 +88,7 @@ def infer_spec(table: pl.DataFrame, *, model: str) -> tuple[Spec, dict[str, str]
         score=score,
         scores=scores,
         decision=decision,
+        decision_threshold=_threshold(search, score, decision) if task == "binary" else _HALF,
         version=search.pick("version", roles.VERSIONS, roles.NEVER, unfit_key),
         latency=search.pick("latency", roles.LATENCIES, roles.NEVER, unfit_number),
         status=search.pick("status", roles.STATUSES, roles.NEVER, unfit_key),
@@ -205,6 +208,22 @@ def _predictions(search: Search, task: Task) -> tuple[str | None, str | None]:
             search.notes.pop("schema.score", None)
             search.note("score", before or "no column is named like a score")
     return score, decision
+
+
+def _threshold(search: Search, score: str | None, decision: str | None) -> float:
+    """Return the score above which decisions are positive: one half, unless all of them follow from another one."""
+    if score is None or decision is None:
+        return _HALF
+    said = search.table.select(pl.col(score).cast(pl.Float64), pl.col(decision)).drop_nulls()
+    ranked = said.group_by(decision).agg(pl.col(score).min().alias("least"), pl.col(score).max().alias("most"))
+    ranked = ranked.sort("least")
+    if ranked.height != 2:  # noqa: PLR2004 - one decision and the other
+        return _HALF
+    below, above = ranked["most"][0], ranked["least"][1]
+    if not below < above or below <= _HALF < above:
+        return _HALF
+    search.note("decision_threshold", f"no decision differs where scores above {below:g} are the positive ones")
+    return (below + above) / 2
 
 
 def _class_scores(search: Search, label: Label) -> dict[str, str]:
