@@ -223,7 +223,7 @@ def _threshold(search: Search, score: str | None, decision: str | None) -> float
     if not below < above or below <= _HALF < above:
         return _HALF
     search.note("decision_threshold", f"no decision differs where scores above {below:g} are the positive ones")
-    return (below + above) / 2
+    return float(below + above) / 2
 
 
 def _class_scores(search: Search, label: Label) -> dict[str, str]:
