@@ -57,7 +57,8 @@ def make_table(rows: int, seed: int, *, numeric: int = NUMERIC, categorical: int
 def profile_file(path: Path, *, everything: bool) -> TableProfile:
     """Profile a file as `killick profile` does, its kinds inferred."""
     source = open_table(path, name="rows")
-    return learn(source, spec_for(source, None)[0], census=everything)
+    chosen = spec_for(source, None)
+    return learn(source, chosen.spec, chosen.rows, census=everything)
 
 
 def sum_file(path: Path) -> pl.DataFrame:

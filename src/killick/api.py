@@ -15,13 +15,13 @@ from __future__ import annotations
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from killick.adapters.tables import FileTables
 from killick.checks.business import FAMILY
 from killick.checks.catalogue import CATALOGUE
 from killick.checks.comparison import BUDGET
-from killick.engine.check import EVERY_CHECK, FIT_ROWS, check_profiles, check_sources, judge, learn, skewed
+from killick.engine.check import EVERY_CHECK, check_profiles, check_sources, fit_rows, judge, learn, skewed
 from killick.engine.saved import SUFFIX
 from killick.engine.table_profile import TableProfile, measure_source
 from killick.errors import CallError, Mistake, did_you_mean
@@ -36,6 +36,8 @@ Profile = TableProfile
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    import polars as pl
+
     from killick.checks.reference import SegmentKey
     from killick.checks.sharing import Draft
     from killick.checks.verdict import Verdict
@@ -49,8 +51,8 @@ if TYPE_CHECKING:
 
 # A chain of parents longer than this goes round in a circle, or is beyond anybody's memory; `parse_spec` says which.
 _PARENTS_MAX = 16
-# A file of so many rows is read at once, some 100 MB with twenty columns; a larger one goes through in batches.
-_IN_MEMORY_ROWS = 500_000
+# A file of so many values is read at once, some 160 MB; a larger one goes through in batches.
+_IN_MEMORY_VALUES = 20_000_000
 
 
 def check(
@@ -87,11 +89,13 @@ def check(
         raise CallError(Mistake("false_alarms", "is no chance between 0 and 1", false_alarms, hint=hint))
     wanted = known_checks(checks)
     before, now = open_side(reference, name="reference"), open_side(current, name="current")
-    chosen, _ = side_spec(before, now, spec)
+    chosen = side_spec(before, now, spec)
     beside = None if offline is None else open_table(offline, name="offline")
     if not (isinstance(before, Profile) or isinstance(now, Profile)):
-        return check_sources(now, before, chosen, false_alarms=false_alarms, checks=wanted, offline=beside)
-    known = before if isinstance(before, Profile) else learn(before, chosen)
+        return check_sources(
+            now, before, chosen.spec, chosen.rows, false_alarms=false_alarms, checks=wanted, offline=beside
+        )
+    known = before if isinstance(before, Profile) else learn(before, chosen.spec, chosen.rows)
     measured = now if isinstance(now, Profile) else measure_source(now, known.fit)
     more = side_skew(now, beside, known)
     return check_profiles(measured, known, false_alarms=false_alarms, checks=wanted, more=more)
@@ -117,7 +121,8 @@ class Reference:
             DataError: the table cannot be read, or is not what the spec says.
         """
         source = open_table(train, name="reference")
-        return cls(learn(source, spec_for(source, spec)[0]))
+        chosen = spec_for(source, spec)
+        return cls(learn(source, chosen.spec, chosen.rows))
 
     @classmethod
     def load(cls, path: str | Path) -> Reference:
@@ -196,7 +201,7 @@ def infer_spec(table: TableOrPath, *, model: str = "model") -> Spec:
         DataError: the table cannot be read.
     """
     source = open_table(table, name="table")
-    return _usable(*infer.infer_spec(source.sample(FIT_ROWS), model=model))[0]
+    return _usable(*infer.infer_spec(fit_rows(source), model=model))[0]
 
 
 def open_table(table: TableOrPath, *, name: str) -> Source:
@@ -209,9 +214,9 @@ def open_table(table: TableOrPath, *, name: str) -> Source:
         return FrameSource(admit(table, name=name), name=name)
     source = FileTables().open(str(table))
     rows = source.size()
-    if rows is None or rows > _IN_MEMORY_ROWS:
+    if rows is None or rows * len(source.schema) > _IN_MEMORY_VALUES:
         return source
-    return FrameSource(source.sample(_IN_MEMORY_ROWS), name=str(table))
+    return FrameSource(source.sample(rows), name=str(table))
 
 
 def open_side(table: TableOrProfile, *, name: str) -> Source | Profile:
@@ -227,16 +232,24 @@ def open_side(table: TableOrProfile, *, name: str) -> Source | Profile:
     return open_table(table, name=name)
 
 
-def spec_for(reference: Source, spec: SpecOrPath | None) -> tuple[Spec, dict[str, str]]:
-    """Return the spec to check by, and, where it had to be inferred, the notes that say why it is as it is."""
-    if spec is None:
-        table = reference.frame if isinstance(reference, FrameSource) else reference.sample(FIT_ROWS)
-        return _usable(*infer.infer_spec(table, model="model"))
-    return (spec if isinstance(spec, Spec) else load_spec(spec)), {}
+class Chosen(NamedTuple):
+    """The spec to go by; where it had to be inferred, the notes that say why, and the rows that it is from."""
+
+    spec: Spec
+    notes: dict[str, str]
+    rows: pl.DataFrame | None
 
 
-def side_spec(before: Source | Profile, now: Source | Profile, spec: SpecOrPath | None) -> tuple[Spec, dict[str, str]]:
-    """Return the spec to check two sides by, and the notes where it had to be inferred.
+def spec_for(reference: Source, spec: SpecOrPath | None) -> Chosen:
+    """Return the spec to check a reference by."""
+    if spec is not None:
+        return Chosen(spec if isinstance(spec, Spec) else load_spec(spec), {}, None)
+    rows = fit_rows(reference)
+    return Chosen(*_usable(*infer.infer_spec(rows, model="model")), rows)
+
+
+def side_spec(before: Source | Profile, now: Source | Profile, spec: SpecOrPath | None) -> Chosen:
+    """Return the spec to check two sides by.
 
     Raises:
         CallError: a spec is given beside a profile, which has its own.
@@ -246,7 +259,7 @@ def side_spec(before: Source | Profile, now: Source | Profile, spec: SpecOrPath 
         hint = "leave the spec out, or profile the tables again by it"
         raise CallError(Mistake("spec", "cannot be given beside a profile, which has its own", hint=hint))
     if own is not None or isinstance(before, Profile):
-        return own, {}  # type: ignore[return-value]  # a profile has a spec
+        return Chosen(own, {}, None)  # type: ignore[arg-type]  # a profile has a spec
     return spec_for(before, spec)
 
 

@@ -50,7 +50,7 @@ def test_batches_are_the_table(folder: Path, name: str) -> None:
     for _ in range(2):
         batches = list(source.batches())
         assert pl.concat(batches).equals(TABLE.cast(source.schema))
-        assert max(batch.height for batch in batches) <= 131_072
+        assert max(batch.height for batch in batches) <= 524_288
     assert pl.concat(source.batches(["c", "row"])).columns == ["c", "row"]
     assert source.size() in {ROWS, None}
 

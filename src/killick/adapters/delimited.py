@@ -207,13 +207,17 @@ def _ragged(file: str, separator: str, width: int) -> tuple[int, int] | None:
     )
     line = pl.col("line").fill_null("")
     is_open = (line.str.count_matches('"', literal=True) % 2 == 1).any()
-    if lines.select(is_open).collect(engine="streaming").item():
-        return _ragged_quoted(file, separator, width)
     fields = line.str.replace_all('"[^"]*"', "").str.count_matches(separator, literal=True) + 1
     found = lines.select("number", fields=pl.when(line == "").then(0).otherwise(fields)).filter(
         pl.col("fields") != width
     )
-    first = found.head(1).collect(engine="streaming")
+    try:
+        if lines.select(is_open).collect(engine="streaming").item():
+            return _ragged_quoted(file, separator, width)
+        first = found.head(1).collect(engine="streaming")
+    except pl.exceptions.ComputeError:
+        # Somebody's text holds the separator that stands nowhere.
+        return _ragged_quoted(file, separator, width)
     return (first["number"][0], first["fields"][0]) if first.height else None
 
 

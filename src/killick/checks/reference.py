@@ -138,7 +138,7 @@ def unpack_reference(packed: bytes) -> Reference:
     hint = "learn it again from the training rows"
     try:
         held = msgspec.msgpack.decode(packed, type=_PackedReference)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DataError(Mistake("reference", f"cannot be read: {error}", hint=hint)) from None
     if held.schema != REFERENCE_SCHEMA:
         problem = "is of a schema that this version cannot read"

@@ -65,9 +65,13 @@ def check_paths(current: str, reference: str, spec: Path | None, files: Files, h
         )
     checks = known_checks(how.checks or EVERY_CHECK)
     before, now = open_side(reference, name="reference"), open_side(current, name="current")
-    chosen, notes = side_spec(before, now, spec)
+    chosen = side_spec(before, now, spec)
     with watching(err()) as watch:
-        known = before if isinstance(before, Profile) else learn(before, chosen, tell=watch(reference, before))
+        known = (
+            before
+            if isinstance(before, Profile)
+            else learn(before, chosen.spec, chosen.rows, tell=watch(reference, before))
+        )
         measured = now if isinstance(now, Profile) else measure_source(now, known.fit, tell=watch(current, now))
     beside = open_table(how.offline, name="offline") if how.offline else None
     more = side_skew(now, beside, known)
@@ -75,7 +79,7 @@ def check_paths(current: str, reference: str, spec: Path | None, files: Files, h
     to_stdout = files.json is not None and str(files.json) == "-"
     console = err() if to_stdout else out()
     apart = measured.fit.fingerprint != known.fit.fingerprint
-    _tell(console, report, (current, reference), _SAMPLED if apart else _inferred(chosen) if notes else "")
+    _tell(console, report, (current, reference), _SAMPLED if apart else _inferred(chosen.spec) if chosen.notes else "")
     if to_stdout:
         print(report.to_json())
     elif files.json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from killick.api import Profile, open_side, open_table, spec_for
+from killick.api import Profile, open_side, open_table, side_spec, spec_for
 from killick.cli.checking import covers
 from killick.cli.console import err, grid, out, say_json
 from killick.cli.progress import watching
@@ -30,7 +30,8 @@ def profile_path(data: str, output: Path | None, reference: str | None, spec: Pa
     source = open_table(data, name=data)
     with watching(err()) as watch:
         if reference is None:
-            profile = learn(source, spec_for(source, spec)[0], tell=watch(data, source))
+            chosen = spec_for(source, spec)
+            profile = learn(source, chosen.spec, chosen.rows, tell=watch(data, source))
         else:
             profile = measure_source(source, _reference(reference, spec).fit, windows=True, tell=watch(data, source))
     profile.save(place)
@@ -54,7 +55,8 @@ def merge_paths(paths: Sequence[str], output: Path | None, *, as_json: bool) -> 
 
 def _reference(path: str, spec: Path | None) -> Profile:
     side = open_side(path, name="reference")
-    return side if isinstance(side, Profile) else learn(side, spec_for(side, spec)[0])
+    chosen = side_spec(side, side, spec)
+    return side if isinstance(side, Profile) else learn(side, chosen.spec, chosen.rows)
 
 
 def _fits(place: Path) -> None:

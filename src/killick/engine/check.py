@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from killick.spec.document import Spec
 
 # Bins, categories and components are learned from so many rows; what is counted afterwards is every row.
-FIT_ROWS = 200_000
+FIT_ROWS = 131_072
 # The windows that a reference is cut into: enough to merge eight from, and no more than anybody would look at.
 _WINDOWS_MIN, _WINDOWS_MAX = 16, 400
 EVERY_CHECK = ("*",)
@@ -59,6 +59,7 @@ def check_sources(
     current: Source,
     reference: Source,
     spec: Spec,
+    rows: pl.DataFrame | None = None,
     *,
     false_alarms: float = BUDGET,
     checks: Collection[str] = EVERY_CHECK,
@@ -70,6 +71,7 @@ def check_sources(
         current: the rows to check.
         reference: the rows to check them against.
         spec: which column plays which part, and what is a segment.
+        rows: the reference's `fit_rows`, where they are at hand already.
         false_alarms: the chance of any false failure in the whole run.
         checks: patterns of the checks that are wanted, such as `drift.*`.
         offline: the same entities and times as in the current table, from an offline store, for `quality.skew`.
@@ -78,27 +80,42 @@ def check_sources(
         DataError: a table cannot be read as the spec says.
     """
     census = any(_wanted(check, checks) for check in _OF_THE_CENSUS)
-    known = learn(reference, spec, census=census)
+    known = learn(reference, spec, rows, census=census)
     measured = measure_source(current, known.fit)
     more = skewed(current, offline, known.fit) if offline else ()
     return check_profiles(measured, known, false_alarms=false_alarms, checks=checks, more=more)
 
 
+def fit_rows(source: Source) -> pl.DataFrame:
+    """Return the rows that a fit is learned from: all that are in memory, or a sample.
+
+    Raises:
+        DataError: the table is broken.
+    """
+    return source.frame if isinstance(source, FrameSource) else source.sample(FIT_ROWS)
+
+
 def learn(
-    source: Source, spec: Spec, *, census: bool = True, tell: Callable[[int], None] | None = None
+    source: Source,
+    spec: Spec,
+    rows: pl.DataFrame | None = None,
+    *,
+    census: bool = True,
+    tell: Callable[[int], None] | None = None,
 ) -> TableProfile:
     """Learn a fit from a reference, and measure the reference by it.
 
     Args:
         source: the rows.
         spec: which column plays which part.
+        rows: its `fit_rows`, where they are at hand already.
         census: take one of every table.
         tell: is told the number of rows of each batch, as it is done.
 
     Raises:
         DataError: there are no rows, or nothing that can be compared.
     """
-    sample = source.frame if isinstance(source, FrameSource) else source.sample(FIT_ROWS)
+    sample = fit_rows(source) if rows is None else rows
     fit = learn_fit(sample, spec, width=_width(sample, spec), census=census)
     return measure_source(source, fit, windows=True, tell=tell)
 

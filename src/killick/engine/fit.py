@@ -16,6 +16,7 @@ from killick.checks.methods import default_method
 from killick.checks.schema import ColumnType
 from killick.checks.watched import Comparable, Watched
 from killick.engine.measure import outcomes_of
+from killick.engine.threads import over_columns
 from killick.errors import DataError, Mistake
 from killick.identity import fingerprint
 from killick.profiles.categorical import category_counts, fit_categorical
@@ -212,14 +213,17 @@ def _learn_scale(arranged: pl.DataFrame, spec: Spec, watched: Mapping[str, Kind]
             declared[house] = (0.0, 1.0)
         elif operators in ranges:
             declared[house] = ranges[operators]
-    counts = {column: category_counts(arranged[column]) for column, kind in kinds.items() if kind in _COUNTED}
+    listed = [column for column, kind in kinds.items() if kind in _COUNTED]
+    numbers = [column for column, kind in kinds.items() if kind == "numeric"]
+    with over_columns(arranged.height) as each:
+        counts = dict(zip(listed, each(lambda c: category_counts(arranged[c]), listed), strict=True))
+        fitted = dict(zip(numbers, each(lambda c: fit_numeric(arranged[c], declared.get(c)), numbers), strict=True))
     facets = fit_facets(arranged, kinds, counts, EVENT_TIME if EVENT_TIME in arranged.columns else None)
-    columns: list[ColumnScale] = []
-    for column, kind in kinds.items():
-        if kind == "numeric":
-            columns.append(fit_numeric(arranged[column], declared.get(column)))
-        elif kind in _COUNTED:
-            columns.append(fit_categorical(arranged[column], counts[column]))
+    columns: list[ColumnScale] = [
+        fitted[column] if column in fitted else fit_categorical(arranged[column], counts[column])
+        for column in kinds
+        if column in fitted or column in counts
+    ]
     for one in facets:
         columns += one.scales(arranged)
     if not columns:

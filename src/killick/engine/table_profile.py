@@ -101,7 +101,7 @@ class TableProfile:
         left = {s: p - other.by_segment[s] if s in other.by_segment else p for s, p in self.by_segment.items()}
         return replace(
             self,
-            by_segment=left,
+            by_segment={segment: profile for segment, profile in left.items() if profile.rows or not segment},
             extent=Extent(self.rows - other.rows, self.extent.start, self.extent.end),
             windows=(),
             census=self.census - other.census if self.census and other.census else None,
@@ -188,6 +188,9 @@ class Measuring(NamedTuple):
 def _measured(present: pl.DataFrame, columns: Mapping[str, ColumnType], fit: Fit, how: Measuring) -> TableProfile:
     """Measure a table in memory. What the reference has not, or has otherwise, is not measured."""
     usable = {c for c, one in columns.items() if c in fit.columns and one.kind == fit.columns[c].kind}
+    label = fit.spec.schema.label
+    if label and fit.schema.get(label.column, pl.Null()) == pl.Null:
+        usable.add(label.column)  # the reference had none yet: performance is compared with what was declared
     kept = replace(
         fit.spec,
         segments=tuple(by for by in fit.spec.segments if all(_can_divide(present, b.column, fit) for b in by)),

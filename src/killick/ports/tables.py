@@ -28,7 +28,7 @@ class Source(Protocol):
         ...
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
-        """Yield the rows in their order, some 128k at a time; `columns` alone, in this order, when they are given.
+        """Yield the rows in their order, some 500,000 at a time; `columns` alone, in this order, when they are given.
 
         A table without rows yields nothing.
 

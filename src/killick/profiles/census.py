@@ -190,7 +190,7 @@ def take_census(table: pl.DataFrame, asked: Questions, each: Each = map) -> Cens
         each: applies a function to every column; see `profile_groupings`.
     """
     told = [_told(table, name) for name in asked.row]
-    hashes = spread_evenly(pl.DataFrame(told).hash_rows(_SEED).to_numpy()) if told else np.empty(0, np.uint64)
+    hashes = pl.DataFrame(told).hash_rows(_SEED).to_numpy() if told else np.empty(0, np.uint64)
     identities = _hashes(table, asked.identity) if asked.identity is not None else np.empty(0, np.uint64)
     residuals = residuals_of(table, asked.outcome) if asked.outcome else np.full(table.height, np.nan)
     # The longest first, and none of them knows the others.
@@ -203,8 +203,9 @@ def take_census(table: pl.DataFrame, asked: Questions, each: Each = map) -> Cens
     moments, repeats, *columns = each(_done, tasks)
     theta = _sample_theta(repeats)
     # Rows of one hash are one row, so any of them will do.
-    few = np.flatnonzero(hashes < np.uint64(theta))
-    first = few[np.unique(hashes[few], return_index=True)[1]]
+    even = spread_evenly(hashes)
+    few = np.flatnonzero(even < np.uint64(theta))
+    first = few[np.unique(even[few], return_index=True)[1]]
     return Census(
         asked,
         hash_identity(),
@@ -256,7 +257,7 @@ def _hashes(table: pl.DataFrame, name: str) -> Hashes:
     series = _told(table, name)
     if series.null_count():
         series = series.drop_nulls()
-    return spread_evenly(series.hash(_SEED).to_numpy())
+    return series.hash(_SEED).to_numpy()
 
 
 def _sample_theta(repeats: Sketch) -> int:

@@ -84,7 +84,7 @@ def unpack_scale(packed: bytes) -> Scale:
     """
     try:
         held = msgspec.json.decode(packed, type=_PackedScale)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _refused("scale", f"cannot be read: {error}", None) from None
     if held.schema != SCALE_SCHEMA:
         raise _refused("scale", "is of a schema that this version cannot read", held.schema)
@@ -113,7 +113,7 @@ def _vector(packed: bytes, dtype: DTypeLike, width: int, what: str) -> np.ndarra
 def _decode(packed: bytes, kind: type[_PackedProfile], place: str) -> _PackedProfile:
     try:
         return msgspec.msgpack.decode(packed, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _refused(place, f"cannot be read: {error}", None) from None
 
 

@@ -27,6 +27,9 @@ COLUMNS_MAX = 200
 REACH = 4.0
 # Rows of a product in float32: 16 columns of them stay in a core's cache, and their sum keeps six digits.
 _BLOCK_ROWS = 16_384
+# Multiplications up to which OpenBLAS stays on one thread (interface/gemm.c: SMP_THRESHOLD_MIN times four); and rows
+# below which the calls cost more than the work.
+_PRODUCT_MAX, _PRODUCT_ROWS_MIN = 1 << 18, 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,21 +129,34 @@ def _block_sums(block: NDArray[np.float32]) -> Gram:
     if not absent.any():
         squared = np.square(block)
         columns, rows = block.shape
-        product = (block @ block.T).astype(np.float64)
+        product = _product(block, block)
         return Gram(
             np.full((columns, columns), rows, np.int64),
             np.repeat(block.sum(axis=1, dtype=np.float64)[:, None], columns, axis=1),
             np.repeat(np.diagonal(product)[:, None], columns, axis=1),
             product,
-            (squared @ squared.T).astype(np.float64),
+            _product(squared, squared),
         )
     block[absent] = 0.0
     there, squared = (~absent).astype(np.float32), np.square(block)
     # Counts of a block are below 2^24, and so exact in float32.
     return Gram(
-        (there @ there.T).astype(np.int64),
-        (block @ there.T).astype(np.float64),
-        (squared @ there.T).astype(np.float64),
-        (block @ block.T).astype(np.float64),
-        (squared @ squared.T).astype(np.float64),
+        _product(there, there).astype(np.int64),
+        _product(block, there),
+        _product(squared, there),
+        _product(block, block),
+        _product(squared, squared),
     )
+
+
+def _product(one: NDArray[np.float32], other: NDArray[np.float32]) -> Floats:
+    """Multiply `[columns, rows]` by `[rows, columns]`, a few rows at a time: OpenBLAS then starts no threads.
+
+    Started beside threads of our own, they wait for one another and cost ten times what they save.
+    """
+    columns, rows = one.shape
+    each = max(_PRODUCT_MAX // (columns * columns), _PRODUCT_ROWS_MIN)
+    summed = np.zeros((columns, columns))
+    for start in range(0, rows, each):
+        summed += one[:, start : start + each] @ other[:, start : start + each].T
+    return summed

@@ -67,11 +67,12 @@ class Sketch:
 
     @classmethod
     def of(cls, hashes: Hashes, capacity: int) -> Sketch:
-        """Sketch values by their hashes, evenly spread uint64 `[rows]`, in any order."""
+        """Sketch values by their hashes, uint64 `[rows]`, in any order. They are spread evenly here."""
         kept, waiting, held = cls.empty(capacity), [], 0
         room = max(4 * capacity, _BLOCK_ROWS)
         for start in range(0, len(hashes), _BLOCK_ROWS):
-            block = hashes[start : start + _BLOCK_ROWS]
+            # Block by block, in the core's cache.
+            block = spread_evenly(hashes[start : start + _BLOCK_ROWS])
             waiting.append(block if kept.exact else block[block < np.uint64(kept.theta)])
             held += len(waiting[-1])
             if held >= room or start + _BLOCK_ROWS >= len(hashes):
