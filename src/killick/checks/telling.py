@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from killick.profiles.cells import Floats, Ints
 
 
+# So few spreads are written as 0.00: what moved then is not where values lie, but which are missing.
+_TELLING_MIN = 0.005
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """How far values moved, in every scale that may be told of: arrays `[segments, scales]`, NaN where unknown.
@@ -77,7 +81,7 @@ class Told:
 def _sentence(scale: Comparable, most: str, went: Direction | None, far: float, means: tuple[float, float]) -> str:
     if isinstance(scale, CategoricalScale):
         return f"{far * 100:.1f} % of the rows changed category, most: {most}"
-    if went is None or not math.isfinite(far):
+    if went is None or not math.isfinite(far) or far < _TELLING_MIN:
         return f"values moved, most: {most}"
     moved = f"mean {_figure(means[0])} -> {_figure(means[1])}"
     return f"{'higher' if went == 'up' else 'lower'} by {far:.2f} spreads ({moved}), most: {most}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -79,15 +79,13 @@ def check_paths(current: str, reference: str, spec: Path | None, files: Files, h
     to_stdout = files.json is not None and str(files.json) == "-"
     console = err() if to_stdout else out()
     apart = measured.fit.fingerprint != known.fit.fingerprint
+    # Files first: whoever reads only the beginning of the answer closes the pipe on the rest of it.
+    written = _write(report, files if not to_stdout else replace(files, json=None))
     _tell(console, report, (current, reference), _SAMPLED if apart else _inferred(chosen.spec) if chosen.notes else "")
+    for path in written:
+        console.print(Text(f"written: {path}", style="dim"))
     if to_stdout:
         print(report.to_json())
-    elif files.json:
-        _write(console, files.json, report.to_json())
-    if files.html:
-        _write(console, files.html, report.to_html())
-    if files.junit:
-        _write(console, files.junit, report.to_junit())
     judged = report.tests > 0 or report.status in ("fail", "error")
     return exit_code(report.status if judged else "inconclusive", how.fail_on, lenient=how.lenient)
 
@@ -196,9 +194,14 @@ def _inferred(spec: Spec) -> str:
     return f"inferred from the reference: {taken}{left} (killick init writes it down)"
 
 
-def _write(console: Console, path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutsideError(f"{path} could not be written: {error.strerror or error}") from error
-    console.print(Text(f"written: {path}", style="dim"))
+def _write(report: Report, files: Files) -> list[Path]:
+    """Write the files that were asked for, and return their paths."""
+    forms = {files.json: report.to_json, files.html: report.to_html, files.junit: report.to_junit}
+    wanted = {path: form for path, form in forms.items() if path}
+    for path, form in wanted.items():
+        text = form()
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OutsideError(f"{path} could not be written: {error.strerror or error}") from error
+    return list(wanted)

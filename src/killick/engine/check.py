@@ -195,7 +195,11 @@ def skewed(online: Source, offline: Source, fit: Fit) -> list[Draft]:
     Raises:
         DataError: the two have no key in common.
     """
-    here, there = (arrange_table(pl.concat(side.batches()), fit.spec, name=side.name) for side in (online, offline))
+    here, there = (
+        # A table without rows has no batch, and its columns all the same.
+        arrange_table(pl.concat([side.schema.to_frame(), *side.batches()]), fit.spec, name=side.name)
+        for side in (online, offline)
+    )
     shared = set(here.columns) & set(there.columns)
     keys = [PREDICTION_ID] if PREDICTION_ID in shared else [k for k in (ENTITY_ID, EVENT_TIME) if k in shared]
     if not keys:

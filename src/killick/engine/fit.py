@@ -194,7 +194,12 @@ def arrange_table(table: pl.DataFrame, spec: Spec, *, name: str) -> pl.DataFrame
 
 def house_names(spec: Spec) -> dict[str, str]:
     """Return the operator's names of the columns that have another one in the house."""
-    return {SCORE: spec.schema.score or SCORE, LABEL: spec.schema.label.column if spec.schema.label else LABEL}
+    schema = spec.schema
+    return {
+        PREDICTION_ID: schema.prediction_id or PREDICTION_ID,
+        SCORE: schema.score or SCORE,
+        LABEL: schema.label.column if schema.label else LABEL,
+    }
 
 
 def _learn_scale(arranged: pl.DataFrame, spec: Spec, watched: Mapping[str, Kind]) -> Scale:

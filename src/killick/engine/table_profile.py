@@ -17,7 +17,7 @@ from killick.clock import Window
 from killick.engine.fit import arrange_table, column_types
 from killick.engine.measure import profile_table
 from killick.engine.saved import Held, pack_table, unpack_table
-from killick.engine.threads import over_columns
+from killick.engine.threads import ahead, over_columns
 from killick.errors import CallError, DataError, Mistake, OutsideError
 from killick.profiles.census import take_census
 from killick.reports.report import Extent
@@ -163,7 +163,7 @@ def measure_source(
     """
     found, columns = None, None
     with over_columns(source.size()) as each:
-        for batch in source.batches():
+        for batch in ahead(source.batches()):
             present = _present(batch, fit)
             columns = columns or column_types(present, fit.spec, name=source.name, like=fit.columns)
             measured = _measured(present, columns, fit, Measuring(source.name, windows, each))

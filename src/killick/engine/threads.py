@@ -1,4 +1,4 @@
-"""Threads for work on columns: numpy and Polars leave the interpreter while they sort, compare and hash."""
+"""Threads for work on columns and for reading: numpy and Polars leave the interpreter while they are at work."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import polars as pl
 
     from killick.profiles.profile import Each
 
@@ -23,3 +25,12 @@ def over_columns(rows: int | None) -> Iterator[Each]:
         return
     with ThreadPoolExecutor(_THREADS_MAX) as threads:
         yield threads.map
+
+
+def ahead(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Yield batches while the next one is being read: one more is held, and no core waits for a disk."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch

@@ -65,8 +65,7 @@ class Gram:
             for line, scale, held in zip(block, scales, values, strict=True):
                 rows = held[start : start + _BLOCK_ROWS]
                 _standardise(rows.to_numpy() if isinstance(rows, pl.Series) else rows, scale, line)
-            np.minimum(block, REACH, out=block)
-            np.maximum(block, -REACH, out=block)
+            np.clip(block, -REACH, REACH, out=block)
             summed += _block_sums(block)
         return summed
 
@@ -125,11 +124,11 @@ def _standardise(values: Floats, scale: NumericScale, line: NDArray[np.float32])
 
 def _block_sums(block: NDArray[np.float32]) -> Gram:
     """Sum over a block `[columns, rows]`, NaN where a value is missing; it is overwritten."""
-    absent = np.isnan(block)
-    if not absent.any():
+    columns, rows = block.shape
+    product = _product(block, block)
+    # Whatever is missing makes its column's own square a NaN: no need to look at each value.
+    if not np.isnan(np.diagonal(product)).any():
         squared = np.square(block)
-        columns, rows = block.shape
-        product = _product(block, block)
         return Gram(
             np.full((columns, columns), rows, np.int64),
             np.repeat(block.sum(axis=1, dtype=np.float64)[:, None], columns, axis=1),
@@ -137,6 +136,7 @@ def _block_sums(block: NDArray[np.float32]) -> Gram:
             product,
             _product(squared, squared),
         )
+    absent = np.isnan(block)
     block[absent] = 0.0
     there, squared = (~absent).astype(np.float32), np.square(block)
     # Counts of a block are below 2^24, and so exact in float32.
