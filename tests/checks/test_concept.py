@@ -102,7 +102,9 @@ def test_a_rate_that_rises_everywhere_is_found_with_its_direction_and_size() -> 
     assert {v.direction for v in found.values()} == {"up"}
     assert found["c"].effect == pytest.approx(rise, abs=0.01)
     assert found["c"].value >= found["c"].effect
-    assert found["c"].reason.startswith(f"outcome higher by {100 * found['c'].effect:.1f} % on average")
+    assert found["c"].reason.startswith(
+        f"outcome rate beyond the score higher by {100 * found['c'].effect:.1f} % on average"
+    )
 
 
 def test_a_change_that_does_not_matter_is_none_at_any_number_of_rows() -> None:

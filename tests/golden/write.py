@@ -11,15 +11,24 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from killick.engine.check import learn
+from killick.engine.saved import Held, pack_table
+from killick.ports.tables import FrameSource
+from killick.profiles.census_codec import pack_census
 from killick.profiles.codec import pack_profile, pack_scale
 from killick.profiles.kpis import fit_kpi
 from killick.profiles.outcome_rows import Outcomes
 from killick.profiles.profile import Profile, profile_outcomes, profile_rows
 from killick.profiles.scale import Scale, fit_scale
+from killick.spec.load import parse_spec
+
+if TYPE_CHECKING:
+    from killick.engine.table_profile import TableProfile
 
 FOLDER = Path(__file__).parent
 VERSION = 1
@@ -60,6 +69,41 @@ def golden() -> tuple[Scale, Profile]:
     return scale, features + outcomes
 
 
+def golden_profile() -> TableProfile:
+    """Return a table profile with segments, windows, outcomes and a census, made without chance."""
+    rows = 200
+    at = np.arange(rows)
+    table = pl.DataFrame(
+        {
+            "flight_id": at + 2**40,
+            "departs_at": pl.Series(1_704_067_200 + 3_600 * at) * 1_000_000,
+            "temp": np.round(50 + 30 * np.sin(at), 1),
+            "carrier": np.array(["UA", "B6", "DL", "B6"])[at % 4],
+            "weekend": at % 7 > 4,
+            "score": at % 101 / 100,
+            "delayed": at % 3 == 0,
+        }
+    ).with_columns(pl.col("departs_at").cast(pl.Datetime("us", "UTC")))
+    spec = parse_spec(
+        "killick: 1\nmodel: golden\ntask: binary\nsegments: [carrier]\n"
+        "schema: {prediction_id: flight_id, event_time: departs_at, score: score, label: delayed}\n"
+    )
+    return learn(FrameSource(table, name="reference"), spec)
+
+
+def golden_table() -> bytes:
+    """Return that table profile's bytes."""
+    one = golden_profile()
+    return pack_table(Held(one.fit, one.reference, one.columns, one.extent, one.middle, one.census, one.timeless))
+
+
+def golden_census() -> bytes:
+    """Return the bytes of its census."""
+    census = golden_profile().census
+    assert census is not None
+    return pack_census(census)
+
+
 def main() -> int:
     """Write what is not there yet."""
     if "--i-am-adding-a-new-schema" not in sys.argv:
@@ -69,6 +113,8 @@ def main() -> int:
     for name, content in (
         (f"scale-{VERSION}.json", pack_scale(scale)),
         (f"profile-{VERSION}.bin", pack_profile(profile)),
+        (f"census-{VERSION}.bin", golden_census()),
+        (f"table-{VERSION}.killick", golden_table()),
     ):
         if (FOLDER / name).exists():
             sys.stderr.write(f"{name} is there, and stays\n")

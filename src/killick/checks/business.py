@@ -9,7 +9,7 @@ fail, and is left alone by the good one; else a change either way is worth a war
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,10 +19,11 @@ from killick.checks.metrics import CONFIDENCE, error_of_difference
 from killick.checks.sharing import Draft
 from killick.checks.verdict import Verdict
 from killick.profiles.profile import stack
+from killick.stats.history import Wander, beyond_p_value, wander
 from killick.stats.intervals import mean_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from killick.checks.reference import BySegment
     from killick.clock import Window
@@ -37,7 +38,6 @@ MARGIN = 0.05
 MARGIN_SPREADS = 0.1
 # Fewer values of a skewed figure have no mean that a normal test could judge.
 VALUES_MIN = 50
-_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,11 @@ class _Means:
 
 
 def judge_kpis(
-    references: BySegment, current: BySegment, kpis: Sequence[Kpi], window: Window | None = None
+    references: BySegment,
+    current: BySegment,
+    kpis: Sequence[Kpi],
+    window: Window | None = None,
+    windows: Sequence[BySegment] = (),
 ) -> list[Draft]:
     """Judge every business figure that is on the scale, in every segment where one side has values.
 
@@ -62,6 +66,7 @@ def judge_kpis(
         current: the profiles to judge; each segment is in the reference.
         kpis: the figures as the spec declares them.
         window: the event time of the current rows.
+        windows: the reference's windows, by segment: how far a figure strays when all is well.
     """
     segments = tuple(current)
     if not segments:
@@ -76,8 +81,17 @@ def judge_kpis(
             if before.values[at] or now.values[at]:
                 verdict = _reported(kpi, now, at)
                 verdict = msgspec.structs.replace(verdict, segment=segment, window=window)
-                drafts.append(_against(verdict, kpi, scale, (before, now), at))
+                held = [profiles[segment] for profiles in windows if segment in profiles]
+                drafts.append(_against(verdict, kpi, scale, (before, now), at, partial(_wander, scale, held)))
     return drafts
+
+
+def _wander(scale: KpiScale, profiles: Sequence[Profile]) -> Wander:
+    """How far a figure strays from window to window, in those that have values enough."""
+    if not profiles:
+        return Wander()
+    each = _means(scale, profiles)
+    return wander(np.where(each.values >= VALUES_MIN, each.bounded, np.nan), each.error)
 
 
 def _means(scale: KpiScale, profiles: Sequence[Profile]) -> _Means:
@@ -115,7 +129,14 @@ def _reported(kpi: Kpi, now: _Means, at: int) -> Verdict:
     )
 
 
-def _against(verdict: Verdict, kpi: Kpi, scale: KpiScale, sides: tuple[_Means, _Means], at: int) -> Draft:
+def _against(
+    verdict: Verdict,
+    kpi: Kpi,
+    scale: KpiScale,
+    sides: tuple[_Means, _Means],
+    at: int,
+    strays: Callable[[], Wander],
+) -> Draft:
     """Compare a figure with the reference's, where both are known."""
     before, now = sides
     values = int(before.values[at])
@@ -142,13 +163,10 @@ def _against(verdict: Verdict, kpi: Kpi, scale: KpiScale, sides: tuple[_Means, _
         n_reference=values,
     )
     errors, rows = ((float(before.error[at]), float(now.error[at])), (float(values), float(now.values[at])))
-    p_value = 1.0 if worse <= margin else _p_value(worse, margin, error_of_difference(errors, rows), kpi)
-    return Draft(changed, p_value, mild=kpi.better is None)
-
-
-def _p_value(worse: float, margin: float, error: float, kpi: Kpi) -> float:
-    """The chance of so much change, were it just the margin; either way, where either way counts."""
-    if error <= 0:
-        return 0.0
-    other_way = _NORMAL.cdf((-margin - worse) / error) if kpi.better is None else 0.0
-    return min(_NORMAL.cdf((margin - worse) / error) + other_way, 1.0)
+    if worse <= margin:
+        return Draft(changed, 1.0, mild=kpi.better is None)
+    error, healthy = error_of_difference(errors, rows), strays()
+    p_value = beyond_p_value(worse - margin, error, healthy)
+    if kpi.better is None:
+        p_value += beyond_p_value(worse + margin, error, healthy)
+    return Draft(changed, min(p_value, 1.0), mild=kpi.better is None)

@@ -38,6 +38,7 @@ __all__ = ["CONCEPT", "judge_concept"]
 CONCEPT = "drift.concept"
 # Five more in a hundred come true: twice what a canary may cost. For a regression, Cohen's "small" effect.
 MATERIAL_RATE, MATERIAL_SPREADS = 0.05, 0.2
+_BEYOND = "outcome rate beyond the score"
 # With fewer labels a bin's mean is not near enough to normal; Cochran's rule of five, on two outcomes.
 _BIN_ROWS_MIN = 10
 # Ten zeros of ten do not make a rate of 2 % certain: a bin's spread is at least that of one more outcome that went the
@@ -64,6 +65,13 @@ class _Shift(NamedTuple):
     size: float
 
 
+class _What(NamedTuple):
+    """What is averaged in the bins: of which task, and in a word."""
+
+    task: str
+    word: str
+
+
 def judge_concept(reference: Census, current: Census, window: Window | None = None) -> list[Draft]:
     """Judge the outcome by each column's bins; none where neither side has labels.
 
@@ -76,13 +84,16 @@ def judge_concept(reference: Census, current: Census, window: Window | None = No
     labelled = [any(held[0].any() for held in census.residuals.values()) for census in (reference, current)]
     if outcome is None or not any(labelled):
         return []
+    word = "right decisions" if outcome.task == "multiclass" else "outcome rate" if outcome.score is None else _BEYOND
+    what = _What(outcome.task, "errors" if outcome.task == "regression" else word)
     return [
-        _judge(scale, reference.residuals[scale.column], current.residuals[scale.column], outcome.task, window)
+        _judge(scale, reference.residuals[scale.column], current.residuals[scale.column], what, window)
         for scale in current.asked.binned
     ]
 
 
-def _judge(scale: ColumnScale, before: Floats, now: Floats, task: str, window: Window | None) -> Draft:
+def _judge(scale: ColumnScale, before: Floats, now: Floats, what: _What, window: Window | None) -> Draft:
+    task = what.task
     rows_before, rows_now = int(before[0].sum()), int(now[0].sum())
     asked = {
         "check": CONCEPT,
@@ -107,7 +118,7 @@ def _judge(scale: ColumnScale, before: Floats, now: Floats, task: str, window: W
     mean = float((shift.weight * shift.change).sum())
     verdict = Verdict(
         status="ok",
-        reason=_in_words(bins, shift, material, task),
+        reason=_in_words(bins, shift, material, what),
         value=shift.size,
         threshold=material,
         effect=mean,
@@ -194,17 +205,16 @@ def _name(scale: ColumnScale, cells: Ints) -> str:
     return scale.span(first, last) if isinstance(scale, NumericScale) else "rare ones"
 
 
-def _in_words(bins: _Bins, shift: _Shift, material: float, task: str) -> str:
+def _in_words(bins: _Bins, shift: _Shift, material: float, what: _What) -> str:
     """Say how far the outcome is off, which way, and where most."""
-    share = task != "regression"
-    word = "outcome rate" if share else "errors"
+    share = what.task != "regression"
     order = np.argsort(-shift.weight * np.square(shift.change), kind="stable")[:_TOLD]
     most = ", ".join(
         f"{bins.names[at]} {_number(bins.before[1][at], share=share)} -> {_number(bins.now[1][at], share=share)}"
         for at in order
     )
     mean = float((shift.weight * shift.change).sum())
-    said = f"{word} {'higher' if mean > 0 else 'lower'} by {_number(abs(mean), share=share)} on average"
+    said = f"{what.word} {'higher' if mean > 0 else 'lower'} by {_number(abs(mean), share=share)} on average"
     size = f"{_number(shift.size, share=share)} by bin where {_number(material, share=share)} would not matter"
     return f"{said}, {size}; most: {most}"
 

@@ -1,7 +1,8 @@
 """`performance.realised` of two tables: is the model surely worse than on the reference, by enough to matter?
 
 A difference of a metric is judged by a normal test, "it is worse by no more than the margin", with the standard errors
-that the two intervals stand for, or that either side lets expect of the other. All metrics are reported; only those of
+that the two intervals stand for, or that either side lets expect of the other; and, where the reference has windows,
+with how far the metric strays from one of them to the next. All metrics are reported; only those of
 `TESTED` are tests and share the budget, as the others say the same in other words. Rows that the model was trained on
 flatter it: give a reference that it was not trained on, or expect the margin to be used up. Where the reference holds
 no labels, the metrics that were declared at development time stand for it, of everything; without these a metric is
@@ -12,10 +13,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from killick.checks.metrics import error_of_difference, estimate, labels_in, metrics_of
 from killick.checks.performance import CHECK, LABELS_MIN, judge_measure, measured, written
@@ -26,17 +28,16 @@ from killick.profiles.outcomes_binary import BinaryOutcome
 from killick.profiles.outcomes_classes import ClassOutcome
 from killick.profiles.outcomes_values import BOUND, ValueOutcome
 from killick.spec.document import HIGHER_IS_BETTER
+from killick.stats.history import Wander, beyond_p_value, wander
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from killick.checks.metrics import Estimates
-    from killick.checks.reference import BySegment
+    from killick.checks.reference import BySegment, SegmentKey
     from killick.clock import Window
     from killick.profiles.outcomes import OutcomeScale
     from killick.spec.document import Objective
-
-_NORMAL = NormalDist()
 
 # What spends the budget. A probability can be wrong, rank wrongly, decide wrongly, and be dishonest, each without the
 # others; classes can be confused, rare ones among them, and confidence be dishonest; a number can be far off, or off to
@@ -81,6 +82,7 @@ def judge_realised(
     window: Window | None,
     objectives: tuple[Objective, ...],
     declared: Mapping[str, float] | None = None,
+    windows: Sequence[BySegment] = (),
 ) -> list[Draft]:
     """Judge every metric in every segment; none where neither side can have labels.
 
@@ -90,6 +92,7 @@ def judge_realised(
         window: the event time of the current rows.
         objectives: what the metrics have to keep to.
         declared: metrics of the model at development time, which stand for a reference without labels.
+        windows: the reference's windows, by segment: how far a metric strays when all is well.
     """
     promised = declared or {}
     segments = tuple(current)
@@ -114,7 +117,8 @@ def judge_realised(
             measure = measured(metric, after, at)
             verdict = judge_measure(now[at], measure, objectives, segment=segment, window=window)
             side = _reference(before, at, expected)
-            drafts.append(_against(verdict, side, _current(after, at), scale) if side else Draft(verdict))
+            strays = partial(_wander, windows, segment, metric)
+            drafts.append(_against(verdict, side, _current(after, at), scale, strays) if side else Draft(verdict))
     return drafts
 
 
@@ -135,7 +139,16 @@ def _current(after: Estimates, at: int) -> _Side:
     return _Side(float(after.value[at]), float(after.at_least[at]), float(after.error[at]), int(after.labels[at]))
 
 
-def _against(verdict: Verdict, before: _Side, now: _Side, scale: OutcomeScale) -> Draft:
+def _wander(windows: Sequence[BySegment], segment: SegmentKey, metric: str) -> Wander:
+    """How far a metric of a segment strays from window to window, in those that have labels enough."""
+    profiles = [held[segment] for held in windows if segment in held]
+    found = estimate(profiles, metric) if profiles else None
+    if found is None:
+        return Wander()
+    return wander(np.where(found.labels >= LABELS_MIN, found.value, np.nan), found.error)
+
+
+def _against(verdict: Verdict, before: _Side, now: _Side, scale: OutcomeScale, strays: Callable[[], Wander]) -> Draft:
     """Compare a metric with the reference's, where both are known."""
     if verdict.status == "inconclusive":
         return Draft(verdict)
@@ -161,21 +174,19 @@ def _against(verdict: Verdict, before: _Side, now: _Side, scale: OutcomeScale) -
         direction=None if now.value == before.value else "up" if now.value > before.value else "down",
         threshold=verdict.threshold if verdict.threshold is not None else limit,
     )
-    return Draft(changed, _p_value(metric, before, now, worse - margin) if worse > margin else 1.0)
+    return Draft(changed, _p_value(metric, before, now, worse - margin, strays()) if worse > margin else 1.0)
 
 
-def _p_value(metric: str, before: _Side, now: _Side, beyond: float) -> float:
+def _p_value(metric: str, before: _Side, now: _Side, beyond: float, strays: Wander) -> float:
     """The chance of being so far beyond the margin, were the model just as much worse as the margin allows."""
     error = now.error
     if before.labels and now.labels:
         error = error_of_difference((before.error, now.error), (before.labels, now.labels))
-    if error <= 0:
-        return 0.0
-    p_value = _NORMAL.cdf(-beyond / error)
+    p_value = beyond_p_value(beyond, error, strays)
     if metric == "bias":
         # A bias of the other sign is as far from 0.
-        p_value += _NORMAL.cdf((beyond - 2.0 * abs(now.tested)) / error)
-    return p_value
+        p_value += beyond_p_value(2.0 * abs(now.tested) - beyond, error, strays)
+    return min(p_value, 1.0)
 
 
 def _margin(metric: str, before: float, scale: OutcomeScale) -> float:

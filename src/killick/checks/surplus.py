@@ -15,6 +15,7 @@ import numpy as np
 
 from killick.checks.distances import ROWS_MIN
 from killick.checks.quality import (
+    MISSING,
     MISSING_SHARE,
     OUTLIER_SHARE,
     RANGE,
@@ -25,6 +26,7 @@ from killick.checks.quality import (
     histories_of,
     measure_shares,
 )
+from killick.checks.sharing import Draft
 from killick.checks.verdict import Verdict
 from killick.stats.intervals import proportion_interval
 from killick.stats.shares import expected_new, share_p_value
@@ -45,11 +47,12 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One share of one column."""
+    """One share of one column; `mild` when it warns at most."""
 
     watched: Watched
     scale: Comparable
     share: Share
+    mild: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,8 @@ def judge_surpluses(
         budget: the chance of any false failure in the run.
         wanted: whether a check is asked for, by its name.
     """
-    asked = tuple(one for watched in columns for one in _asked_of(watched) if wanted(one.share.check))
+    timed = bool(windows)
+    asked = tuple(one for watched in columns for one in _asked_of(watched, timed=timed) if wanted(one.share.check))
     pairs = [(one.scale, one.share) for one in asked]
     # The level that Holm would give to the first of so many.
     alpha = budget / max(len(asked) * len(segments), 1)
@@ -129,14 +133,16 @@ def judge_surpluses(
     return Surpluses(asked, segments, found, limit, p_values)
 
 
-def _asked_of(watched: Watched) -> list[_Asked]:
+def _asked_of(watched: Watched, *, timed: bool) -> list[_Asked]:
     asked = [_Asked(watched, watched.counted, MISSING_SHARE)]
     if watched.seen is not None:
         asked.append(_Asked(watched, watched.seen, UNSEEN_SHARE))
     plain = watched.plain
     if plain is not None:
-        more = (UNSEEN_SHARE, RANGE_SHARE, OUTLIER_SHARE)
-        asked += [_Asked(watched, plain, share) for share in more if share.applies(plain)]
+        # No window of a reference leaves the range that was learned from all of them: they cannot say what is usual.
+        learned = timed and not watched.declared
+        more = ((UNSEEN_SHARE, False), (RANGE_SHARE, learned), (OUTLIER_SHARE, False))
+        asked += [_Asked(watched, plain, share, mild) for share, mild in more if share.applies(plain)]
     return asked
 
 
@@ -158,6 +164,8 @@ def _told(
     """Say what was found of a share in a segment."""
     (segment, n, m), (value, limit, low, high, before, usual, p_value, adjusted) = size, numbers
     found, tested = status in ("fail", "warn"), not math.isnan(p_value)
+    if status == "fail" and one.mild:
+        status = "warn"
     reason = "no rows"
     if m:
         excused = "is usual in its own windows" if usual else "would not matter"
@@ -187,3 +195,33 @@ def _told(
         n_reference=n,
         n_current=m,
     )
+
+
+def judge_times(column: str, reference: tuple[int, int], current: tuple[int, int], window: Window | None) -> Draft:
+    """Judge the rows that should have an event time and have none.
+
+    Args:
+        column: the column of the event time.
+        reference: how many of its rows have none, and how many rows it has.
+        current: the same of the current table.
+        window: its event time.
+    """
+    (before, n), (now, m) = reference, current
+    share, usual = now / m if m else 0.0, before / n if n else 0.0
+    reason = f"{100 * share:.2f} % of the rows have no event time, {100 * usual:.2f} % in the reference"
+    found = share > usual + SHARE_MIN
+    verdict = Verdict(
+        check=MISSING,
+        metric="missing_rate",
+        column=column,
+        window=window,
+        status="ok" if m else "inconclusive",
+        reason=reason if m else "no rows",
+        value=share if m else None,
+        threshold=usual + SHARE_MIN,
+        effect=share - usual if m else None,
+        direction="up" if found else None,
+        n_reference=n,
+        n_current=m,
+    )
+    return Draft(verdict, share_p_value(before, n, now, m) if found else 1.0 if m else math.nan)

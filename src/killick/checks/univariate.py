@@ -133,7 +133,7 @@ def judge_columns(
     for block in blocks(reference.scale, more, pairs, gappy):
         told[:, :, len(facets) + np.asarray(block.at)] = movement(block, *sides)
     asked = [(block, apart.method) for block, apart in each]
-    histories = healthy_drifts(asked, reference, segments, sides, windows.each)
+    histories = healthy_drifts(asked, reference, segments, sides, windows)
     for at, (block, apart), history in zip(places, each, histories, strict=True):
         material = apart.method.material
         sure = np.where(_can_be_judged(block, apart, sides), apart.distance.p_exceeds(material), np.nan)

@@ -33,17 +33,21 @@ if TYPE_CHECKING:
 # Fewer windows are no yardstick (stats/history.py); more cost time and say nothing new.
 WINDOWS_MIN, WINDOWS_MAX = 8, 120
 # From eight windows Student's t reaches out to a thousand times their median at the levels of a hundred tests; from
-# thirty-two to some ten times. Narrower windows stray further than wide ones, which are mixtures of them, so a limit
-# that they set is no bolder.
+# thirty-two to some ten times. So how much windows vary is learned from many narrow ones, and how far they are on
+# average from few wide ones, which are mixtures of them and nearer to the whole.
 WINDOWS_ENOUGH = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The reference's windows to compare with one another; `narrow` when they are narrower than the current one."""
+    """The reference's windows to compare with one another; `narrow` when they are narrower than the current one.
+
+    `wide` are fewer and wider ones, at least eight and no wider than the current one; none where `each` are as wide.
+    """
 
     each: tuple[HealthyWindow, ...]
     narrow: bool
+    wide: tuple[HealthyWindow, ...] = ()
 
     @property
     def described(self) -> str:
@@ -60,8 +64,10 @@ def windows_like(reference: Reference, window: Window | None) -> Windows:
         return Windows((), narrow=False)
     alike = max(1, round(window.width / fine[0].window.width))
     each = max(1, min(alike, len(fine) // WINDOWS_ENOUGH))
-    wide = merge_windows(fine, reference.scale, each) if each > 1 else list(fine)
-    return Windows(tuple(wide[:: -(-len(wide) // WINDOWS_MAX)]), narrow=each < alike)
+    many = merge_windows(fine, reference.scale, each) if each > 1 else list(fine)
+    widest = max(1, min(alike, len(fine) // WINDOWS_MIN))
+    wide = merge_windows(fine, reference.scale, widest) if widest > each else []
+    return Windows(tuple(many[:: -(-len(many) // WINDOWS_MAX)]), narrow=widest < alike, wide=tuple(wide))
 
 
 def healthy_drifts(
@@ -69,7 +75,7 @@ def healthy_drifts(
     reference: Reference,
     segments: Sequence[SegmentKey],
     sides: tuple[Pile, Pile],
-    windows: Sequence[HealthyWindow],
+    windows: Windows,
 ) -> list[Floats]:
     """Return what each window's distance from the rest of the reference would be with as many rows as the current one.
 
@@ -81,12 +87,37 @@ def healthy_drifts(
         reference: whose windows they are.
         segments: the segments that are judged.
         sides: the profiles of the reference and of the current table, one a segment.
-        windows: the windows to compare.
+        windows: the windows to compare, and wider ones beside them.
 
     Returns:
         for each block the excess of each window, `[segments, columns, windows]`; NaN where a window has too few rows,
         or a segment too few windows.
     """
+    many, wide = (_drifts_of(asked, reference, segments, sides, some) for some in (windows.each, windows.wide))
+    return [history * _nearer(history, few)[..., None] for history, few in zip(many, wide, strict=True)]
+
+
+def _nearer(many: Floats, wide: Floats) -> Floats:
+    """Return how much nearer to the whole wide windows are than narrow ones, `[segments, columns]`, at most 1.
+
+    A standard error is added, since they are few. Where there are none, or too few with rows, it is 1.
+    """
+    known = (np.isfinite(wide).sum(axis=-1) >= WINDOWS_MIN) & (np.isfinite(many).sum(axis=-1) >= WINDOWS_MIN)
+    here, number = np.where(known[..., None], wide, 0.0), np.maximum(np.isfinite(wide).sum(axis=-1), 1)
+    centre = np.nansum(here, axis=-1) / number
+    error = np.sqrt(np.nansum(np.square(here - centre[..., None]), axis=-1)) / number
+    far = np.nansum(many, axis=-1) / np.maximum(np.isfinite(many).sum(axis=-1), 1)
+    ratio: Floats = np.divide(centre + error, far, out=np.ones_like(far), where=known & (far > 0))
+    return ratio.clip(max=1.0)
+
+
+def _drifts_of(
+    asked: Sequence[tuple[Block, Method]],
+    reference: Reference,
+    segments: Sequence[SegmentKey],
+    sides: tuple[Pile, Pile],
+    windows: Sequence[HealthyWindow],
+) -> list[Floats]:
     found = [np.full((len(segments), len(block.at), len(windows)), np.nan) for block, _ in asked]
     if not windows:
         return found

@@ -53,6 +53,7 @@ class Watched:
             *other* are new.
         new_share: the share of rows that may be new in a second sample (`stats.shares.expected_new`).
         whole: the scale that counts missing values, where the first facet does not.
+        declared: whether the operator said what its range is; a learned one is left by every new season.
     """
 
     column: str
@@ -63,6 +64,7 @@ class Watched:
     seen: CategoricalScale | None = None
     new_share: float = 0.0
     whole: Comparable | None = None
+    declared: bool = False
 
     @property
     def counted(self) -> Comparable:

@@ -21,8 +21,10 @@ from killick.checks.integrity import judge_cardinality, judge_duplicates
 from killick.checks.output import judge_output
 from killick.checks.realised import judge_realised
 from killick.checks.reference import EVERYTHING
-from killick.checks.schema import judge_freshness, judge_schema
+from killick.checks.schema import ColumnType, judge_freshness, judge_schema
 from killick.checks.skew import judge_skew
+from killick.checks.surplus import judge_times
+from killick.checks.usual import windows_like
 from killick.clock import MINUTE
 from killick.engine.fit import arrange_table, learn_fit
 from killick.engine.pictures import draw, draw_calibration
@@ -37,7 +39,6 @@ from killick.telemetry.columns import ENTITY_ID, EVENT_TIME, LABEL, PARTS, PREDI
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from killick.checks.schema import ColumnType
     from killick.checks.sharing import Draft
     from killick.checks.verdict import Verdict
     from killick.clock import Duration, Window
@@ -51,6 +52,8 @@ FIT_ROWS = 131_072
 # The windows that a reference is cut into: enough to merge eight from, and no more than anybody would look at.
 _WINDOWS_MIN, _WINDOWS_MAX = 16, 400
 EVERY_CHECK = ("*",)
+_UNSAMPLED = "the two were measured apart, and the samples of rows that they hold are without this column"
+_UNTIMED = "a sample does not know how windows differ, so this warns and does not fail"
 # What is judged from the census, which costs as much as everything else together.
 _OF_THE_CENSUS = ("quality.duplicates", "quality.cardinality", "quality.correlation", "quality.output", "drift.concept")
 
@@ -132,11 +135,12 @@ def check_profiles(
 
     Two profiles that were not measured by the same fit are compared by the samples of rows that they hold.
     """
-    if current.fit.fingerprint != reference.fit.fingerprint:
-        spec = _spec_of_samples(reference.fit.spec)
-        reference, before = learn(FrameSource(_sample(reference), name="reference"), spec), current
-        current = measure_source(FrameSource(_sample(before), name="current"), reference.fit)
+    apart, timed = current.fit.fingerprint != reference.fit.fingerprint, reference.window is not None
+    if apart:
+        current, reference = _by_samples(current, reference)
     verdicts, tests = judge(current, reference, false_alarms=false_alarms, checks=checks, more=more)
+    if apart and timed:
+        verdicts = [_by_chance(verdict) for verdict in verdicts]
     return Report(
         model=reference.fit.spec.model,
         spec_hash=reference.fit.spec.fingerprint,
@@ -182,7 +186,9 @@ def judge(
     )
     drafts = [*_drafts(current, reference, comparable), *more]
     drafts = [draft for draft in drafts if _wanted(draft.verdict.check, checks)]
-    compared, tests = compare(reference.reference, current.by_segment, how, drafts)
+    ordered = dict.fromkeys((*reference.by_segment, *sorted(current.by_segment)))
+    now = {segment: current.by_segment[segment] for segment in ordered if segment in current.by_segment}
+    compared, tests = compare(reference.reference, now, how, drafts)
     told = [*schema, *judge_freshness(reference.window, window, reference.middle)]
     found = [verdict for verdict in told if _wanted(verdict.check, checks)]
     found += [msgspec.structs.replace(one, column=fit.named(one.column)) for one in compared]
@@ -212,9 +218,14 @@ def skewed(online: Source, offline: Source, fit: Fit) -> list[Draft]:
 def _drafts(current: TableProfile, reference: TableProfile, comparable: Collection[str]) -> list[Draft]:
     """Ask every room that judges something else than a column's distribution."""
     fit, window = reference.fit, current.window
-    known = {segment: profile for segment, profile in current.by_segment.items() if segment in reference.by_segment}
-    drafts = judge_realised(reference.by_segment, known, window, fit.spec.objectives, _declared(fit.spec))
-    drafts += judge_kpis(reference.by_segment, known, fit.spec.schema.kpis, window)
+    # In the reference's order: that in which batches brought segments says nothing.
+    known = {segment: current.by_segment[segment] for segment in reference.by_segment if segment in current.by_segment}
+    spans = [healthy.profiles for healthy in windows_like(reference.reference, window).each]
+    drafts = judge_realised(reference.by_segment, known, window, fit.spec.objectives, _declared(fit.spec), spans)
+    drafts += judge_kpis(reference.by_segment, known, fit.spec.schema.kpis, window, spans)
+    if current.timeless or reference.timeless:
+        rows = [(side.timeless, side.rows) for side in (reference, current)]
+        drafts.append(judge_times(fit.spec.schema.event_time or EVENT_TIME, rows[0], rows[1], window))
     before, now = reference.census, current.census
     if before is None or now is None:
         return drafts
@@ -222,14 +233,35 @@ def _drafts(current: TableProfile, reference: TableProfile, comparable: Collecti
     alike = [
         *judge_cardinality(before, now, window, narrower=_narrower(window, reference.window)),
         *judge_correlation(before, now, window),
+        *judge_concept(before, now, window),
     ]
-    # These two take rows for independent. Rows that are close in time are not, and no window of the reference says how
-    # much they are alike.
+    # These take rows for independent. Rows that are close in time are not, and no window of the reference says how much
+    # they are alike.
     drafts += [replace(draft, mild=reference.window is not None) for draft in alike]
     drafts += judge_output(before, now, window)
-    drafts += judge_concept(before, now, window)
     absent = {column for column in fit.columns if column not in comparable}
     return [draft for draft in drafts if fit.named(draft.verdict.column) not in absent]
+
+
+def _by_chance(verdict: Verdict) -> Verdict:
+    """Let what was tested warn at most: a sample of rows does not say how far windows stray when all is well."""
+    if verdict.status != "fail" or verdict.p_adjusted is None:
+        return verdict
+    return msgspec.structs.replace(verdict, status="warn", reason=f"{verdict.reason}; {_UNTIMED}")
+
+
+def _by_samples(current: TableProfile, reference: TableProfile) -> tuple[TableProfile, TableProfile]:
+    """Measure the samples of two profiles by one fit. A column that a sample does not hold is told, and not dropped."""
+    known = learn(FrameSource(_sample(reference), name="reference"), _spec_of_samples(reference.fit.spec))
+    lost = {
+        column: ColumnType(None, one.name, _UNSAMPLED)
+        for column, one in reference.fit.columns.items()
+        if column not in known.fit.columns
+    }
+    known = replace(known, fit=replace(known.fit, columns={**known.fit.columns, **lost}))
+    found = measure_source(FrameSource(_sample(current), name="current"), known.fit)
+    kept = {column: one for column, one in lost.items() if column in current.columns}
+    return replace(found, columns={**found.columns, **kept}), known
 
 
 def _sample(profile: TableProfile) -> pl.DataFrame:

@@ -15,11 +15,11 @@ import polars as pl
 from killick.checks.methods import default_method
 from killick.checks.schema import ColumnType
 from killick.checks.watched import Comparable, Watched
-from killick.engine.measure import outcomes_of
+from killick.engine.measure import DECIDED, outcomes_of
 from killick.engine.threads import over_columns
 from killick.errors import DataError, Mistake
 from killick.identity import fingerprint
-from killick.profiles.categorical import category_counts, fit_categorical
+from killick.profiles.categorical import CategoricalScale, category_counts, fit_categorical
 from killick.profiles.census import Questions
 from killick.profiles.facets import LongList, Text, Time, fit_facets
 from killick.profiles.faults import Output
@@ -99,6 +99,8 @@ class Fit:
     def _watched(self, column: str, held: Mapping[str, Comparable], facets: Facets | None) -> Watched:
         known = self.columns.get(self.named(column) or column)
         kind: Kind = (known.kind if known else None) or "numeric"
+        if kind == "numeric" and isinstance(held.get(column), CategoricalScale):
+            kind = "categorical"  # labels that are written as numbers are classes, which have no order
         method = self._method(self.named(column) or column, kind)
         if isinstance(facets, LongList):
             return Watched(
@@ -112,7 +114,9 @@ class Fit:
             )
         if facets is not None:
             return Watched(column, kind, tuple(held[name] for name in facets.names), shown=None, method=method)
-        return Watched(column, kind, (held[column],), shown=held[column], method=method)
+        override = self.spec.features.override.get(self.named(column) or column)
+        declared = bool(override and override.range) or (column == SCORE and self.spec.task == "binary")
+        return Watched(column, kind, (held[column],), shown=held[column], method=method, declared=declared)
 
     def _method(self, column: str, kind: Kind) -> str:
         """Return the drift method that the spec names for a column, or for its kind, or the default of the kind."""
@@ -181,7 +185,8 @@ def arrange_table(table: pl.DataFrame, spec: Spec, *, name: str) -> pl.DataFrame
     label = schema.label
     if label and label.column in table.columns and table[label.column].null_count() == table.height:
         table = table.drop(label.column)
-    arranged = arrange(table, spec, name=name)
+    # A row without a time is in no window, and in everything else.
+    arranged = arrange(table, spec, name=name, whole=frozenset())
     more = [schema.decision, *schema.scores.values(), *(kpi.name for kpi in schema.kpis)]
     more += [band.column for by in spec.segments for band in by]
     arranged = arranged.with_columns(
@@ -189,7 +194,17 @@ def arrange_table(table: pl.DataFrame, spec: Spec, *, name: str) -> pl.DataFrame
     )
     if spec.task == "binary" and LABEL in arranged.columns:
         arranged = arranged.with_columns(pl.col(LABEL).cast(pl.Boolean))
-    return arranged
+    return _with_likeliest(arranged, schema.scores) if not schema.decision else arranged
+
+
+def _with_likeliest(arranged: pl.DataFrame, scores: Mapping[str, str]) -> pl.DataFrame:
+    """Decide for the likeliest class where classes have scores and nobody decided."""
+    held = {name: column for name, column in scores.items() if column in arranged.columns}
+    if not held:
+        return arranged
+    table = arranged.select(pl.col(column).cast(pl.Float64, strict=False) for column in held.values())
+    likeliest = table.select(pl.concat_list(pl.all()).list.arg_max()).to_series()
+    return arranged.with_columns(pl.Series(list(held))[likeliest].alias(DECIDED))
 
 
 def house_names(spec: Spec) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from killick.checks.reference import EVERYTHING, HealthyWindow, Reference
 from killick.clock import DAY, FOREVER, Window
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from typing import TypeAlias
 
+    import polars as pl
+
     from killick.checks.reference import BySegment, SegmentKey
     from killick.clock import Duration
     from killick.profiles.cells import Ints
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     _Profiler: TypeAlias = Callable[[Sequence[Groups]], list[list[Profile]]]
 
+# The likeliest class, where classes have scores and nobody decided (`engine.fit.arrange_table`).
+DECIDED = "(likeliest class)"
 # A reference of three months has ninety windows of a day; nobody needs more history than two years of them.
 WINDOWS_MAX = 800
 
@@ -222,9 +225,7 @@ def outcomes_of(arranged: pl.DataFrame, spec: Spec) -> Outcomes:
         decisions = _binary_decisions(decisions, spec)
     classes = {name: held[column] for name, column in spec.schema.scores.items() if column in held}
     if classes:
-        table = pl.DataFrame({name: series.cast(pl.Float64, strict=False) for name, series in classes.items()})
-        if decisions is None:
-            decisions = pl.Series(list(classes))[table.select(pl.concat_list(pl.all()).list.arg_max()).to_series()]
+        decisions = held[DECIDED] if decisions is None else decisions
         scores = scores_of(decisions, classes)
         label_scores = None if labels is None else scores_of(labels, classes)
     kpis = {kpi.name: held[kpi.name] for kpi in spec.schema.kpis if kpi.name in held}

@@ -45,6 +45,7 @@ class _Packed(msgspec.Struct, frozen=True):
     extent: Extent
     middle: int | None
     census: bytes | None
+    timeless: int = 0
 
 
 class Held(NamedTuple):
@@ -56,6 +57,7 @@ class Held(NamedTuple):
     extent: Extent
     middle: Instant | None
     census: Census | None
+    timeless: int
 
 
 def pack_table(held: Held) -> bytes:
@@ -72,6 +74,7 @@ def pack_table(held: Held) -> bytes:
             extent=held.extent,
             middle=held.middle,
             census=pack_census(held.census) if held.census else None,
+            timeless=held.timeless,
         )
     )
 
@@ -100,4 +103,4 @@ def unpack_table(packed: bytes, *, name: str) -> Held:
     census = unpack_census(held.census) if held.census else None
     asked = census.asked if census else None
     fit = Fit(spec, reference.scale, held.fit_columns, schema, held.width, asked)
-    return Held(fit, reference, held.columns, held.extent, held.middle, census)
+    return Held(fit, reference, held.columns, held.extent, held.middle, census, held.timeless)

@@ -46,6 +46,7 @@ class TableProfile:
         columns: which columns it has, under the operator's names, and what they are watched as.
         extent: how many rows, from when to when.
         middle: the median event time.
+        timeless: how many rows should have an event time, and have none.
         census: what is kept of all rows besides counts, where one is taken.
     """
 
@@ -56,6 +57,7 @@ class TableProfile:
     middle: Instant | None = None
     windows: tuple[HealthyWindow, ...] = ()
     census: Census | None = None
+    timeless: int = 0
 
     @property
     def rows(self) -> int:
@@ -89,6 +91,7 @@ class TableProfile:
             extent=Extent(self.rows + other.rows, *span),
             middle=_between(self, other),
             windows=_windows_added(self.windows, other.windows),
+            timeless=self.timeless + other.timeless,
             census=self.census + other.census if self.census and other.census else None,
         )
 
@@ -104,6 +107,7 @@ class TableProfile:
             by_segment={segment: profile for segment, profile in left.items() if profile.rows or not segment},
             extent=Extent(self.rows - other.rows, self.extent.start, self.extent.end),
             windows=(),
+            timeless=self.timeless - other.timeless,
             census=self.census - other.census if self.census and other.census else None,
         )
 
@@ -113,7 +117,7 @@ class TableProfile:
         Raises:
             OutsideError: the file could not be written.
         """
-        held = Held(self.fit, self.reference, self.columns, self.extent, self.middle, self.census)
+        held = Held(self.fit, self.reference, self.columns, self.extent, self.middle, self.census, self.timeless)
         try:
             Path(path).write_bytes(pack_table(held))
         except OSError as error:
@@ -139,6 +143,7 @@ class TableProfile:
             middle=held.middle,
             windows=held.reference.windows,
             census=held.census,
+            timeless=held.timeless,
         )
 
     def _refuse_other_fit(self, other: TableProfile) -> None:
@@ -209,6 +214,7 @@ def _measured(present: pl.DataFrame, columns: Mapping[str, ColumnType], fit: Fit
         extent=Extent(present.height, *span),
         middle=int(times.median()) if len(times) else None,  # type: ignore[arg-type]
         windows=made.windows,
+        timeless=arranged.height - len(times) if EVENT_TIME in arranged.columns else 0,
         census=take_census(arranged, fit.asked, how.each) if fit.asked else None,
     )
 

@@ -15,8 +15,9 @@ Sources: Hahn & Meeker, Statistical Intervals (1991), 4.6; statistics.md 1.6.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import special
@@ -24,7 +25,7 @@ from scipy import special
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PredictionLimit", "prediction_limit", "surprise"]
+__all__ = ["PredictionLimit", "Wander", "beyond_p_value", "prediction_limit", "surprise", "wander"]
 
 # Below eight windows the t-quantile at 1 % puts the limit more than three spreads out, where hardly anything is found.
 WINDOWS_MIN = 8
@@ -85,6 +86,53 @@ def surprise(history: ArrayLike, value: ArrayLike, *, floor: float) -> NDArray[n
     now = np.log(np.asarray(value, dtype=np.float64) + floor)
     centre, spread, df, error = _location(logs, seen)
     return np.asarray(special.stdtr(df, -(now - centre) / (spread * error)), dtype=np.float64)
+
+
+class Wander(NamedTuple):
+    """How much a number of healthy windows varies beyond the luck of their rows, and in how many windows that was seen.
+
+    With fewer than `WINDOWS_MIN` nothing is known, and the variance is 0.
+    """
+
+    variance: float = 0.0
+    windows: int = 0
+
+
+def wander(values: ArrayLike, errors: ArrayLike) -> Wander:
+    """Return what the variance of the windows' values exceeds their sampling variance by (method of moments).
+
+    Args:
+        values: of healthy windows, `[windows]`; NaN is missing.
+        errors: their standard errors, `[windows]`.
+
+    >>> wander([1.0, 3.0] * 8, [0.5] * 16).windows, round(wander([1.0, 3.0] * 8, [0.5] * 16).variance, 3)
+    (16, 0.817)
+    """
+    each, error = np.asarray(values, dtype=np.float64), np.asarray(errors, dtype=np.float64)
+    seen = np.isfinite(each) & np.isfinite(error)
+    if seen.sum() < WINDOWS_MIN:
+        return Wander()
+    beyond = float(each[seen].var(ddof=1) - np.square(error[seen]).mean())
+    return Wander(max(beyond, 0.0), int(seen.sum()))
+
+
+def beyond_p_value(beyond: float, error: float, healthy: Wander = Wander()) -> float:  # noqa: B008 - it is frozen
+    """Return the chance that a difference is so far beyond what it may be, by the luck of rows and of windows.
+
+    By the normal law where windows do not wander, else by Student's t: as many as they are say how much.
+
+    Args:
+        beyond: how far.
+        error: the standard error of the difference by the rows.
+        healthy: how much windows as wide as the current one wander.
+
+    >>> round(beyond_p_value(1.96, 1.0), 3), round(beyond_p_value(1.96, 1.0, Wander(3.0, 15)), 3)
+    (0.025, 0.173)
+    """
+    if not healthy.variance:
+        return float(special.ndtr(-beyond / error)) if error > 0 else float(beyond <= 0)
+    total = math.sqrt(error**2 + healthy.variance * (1.0 + 1.0 / healthy.windows))
+    return float(special.stdtr(healthy.windows - 1.0, -beyond / total))
 
 
 def _logs(history: ArrayLike, floor: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

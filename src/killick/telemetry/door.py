@@ -169,7 +169,14 @@ def _series(table: Any, column: Any, name: str) -> pl.Series:  # noqa: ANN401 - 
 # ------------------------------------------------------------------------------------------------ the house's names
 
 
-def arrange(table: pl.DataFrame, spec: Spec, *, name: str, needed: frozenset[str] = frozenset()) -> pl.DataFrame:
+def arrange(
+    table: pl.DataFrame,
+    spec: Spec,
+    *,
+    name: str,
+    needed: frozenset[str] = frozenset(),
+    whole: frozenset[str] = frozenset({EVENT_TIME}),
+) -> pl.DataFrame:
     """Return the table's features and parts under the names of the house.
 
     Args:
@@ -177,6 +184,7 @@ def arrange(table: pl.DataFrame, spec: Spec, *, name: str, needed: frozenset[str
         spec: which column plays which part.
         name: what to call the table in a message.
         needed: the parts that must be there; others are taken where the table has them.
+        whole: of the others, those that may be missing in no row where the table has them.
 
     Raises:
         DataError: a needed part or a declared feature is missing, or a part's values cannot be used.
@@ -204,8 +212,8 @@ def arrange(table: pl.DataFrame, spec: Spec, *, name: str, needed: frozenset[str
     own = [_measurable(table[column]) for column in features]
     own += [table[column] for column in _only_segments(table, spec, features)]
     arranged = table.select(own + parts)
-    whole = _WHOLE & (needed | {EVENT_TIME}) & set(arranged.columns)
-    gaps = [_gap(arranged[part], f"{name}.{columns[part]}") for part in sorted(whole)]
+    complete = ((_WHOLE & needed) | whole) & set(arranged.columns)
+    gaps = [_gap(arranged[part], f"{name}.{columns[part]}") for part in sorted(complete)]
     if any(gaps):
         raise DataError(*[gap for gap in gaps if gap])
     return _with_known_at(arranged, spec.schema.label)
