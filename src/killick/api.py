@@ -21,11 +21,13 @@ from killick.adapters.tables import FileTables
 from killick.checks.business import FAMILY
 from killick.checks.catalogue import CATALOGUE
 from killick.checks.comparison import BUDGET
-from killick.engine.check import EVERY_CHECK, check_profiles, check_sources, fit_rows, judge, learn, skewed
+from killick.engine.check import EVERY_CHECK, check_profiles, fit_rows, judge, learn, needs_census, skewed
+from killick.engine.fit import refuse_strangers
 from killick.engine.saved import SUFFIX
 from killick.engine.table_profile import TableProfile, measure_source
 from killick.errors import CallError, Mistake, did_you_mean
 from killick.ports.tables import FrameSource
+from killick.reports.words import counted
 from killick.spec.document import Spec
 from killick.spec.load import extends_of, parse_spec, sealed
 from killick.telemetry import infer
@@ -34,7 +36,7 @@ from killick.telemetry.door import admit
 Profile = TableProfile
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import polars as pl
 
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from killick.telemetry.door import Table
 
     TableOrPath: TypeAlias = Table | str | Path
-    TableOrProfile: TypeAlias = Table | Profile | str | Path
+    TableOrProfile: TypeAlias = Table | Profile | "Reference" | str | Path
     SpecOrPath: TypeAlias = Spec | str | Path
 
 # A chain of parents longer than this goes round in a circle, or is beyond anybody's memory; `parse_spec` says which.
@@ -68,7 +70,7 @@ def check(
 
     Args:
         current: the rows to check: a table, a path, or a profile (or the path of one, `.killick`).
-        reference: the rows to check them against, such as the training table; likewise.
+        reference: the rows to check them against, such as the training table; likewise, or a `Reference`.
         spec: which column plays which part; a `Spec`, a path to one, or None to infer it from the reference. A
             reference that is a profile has its own.
         false_alarms: the chance of any failure in the whole run, if nothing had changed.
@@ -84,21 +86,50 @@ def check(
     >>> check({"temp": [68.0 + 2 * (day % 9) for day in range(400)]}, reference=train).status
     'fail'
     """
-    if not 0.0 < false_alarms < 1.0:
+    how = Asked(false_alarms, known_checks(checks), offline)
+    return checked(current, reference, spec, how)[0]
+
+
+class Asked(NamedTuple):
+    """How to check: with what chance of a false failure, by which checks, beside which offline table."""
+
+    false_alarms: float = BUDGET
+    checks: tuple[str, ...] = EVERY_CHECK
+    offline: TableOrPath | None = None
+
+
+def checked(
+    current: TableOrProfile,
+    reference: TableOrProfile,
+    spec: SpecOrPath | None,
+    how: Asked,
+    watch: Callable[[str, Source], Callable[[int], None] | None] | None = None,
+) -> tuple[Report, Chosen]:
+    """Check as `check` does, and say by which spec; `watch` returns what is told how many rows of a source are done.
+
+    Raises:
+        CallError: an argument cannot be used.
+        SpecError: the spec has mistakes; all of them are named.
+        DataError: a table cannot be read, or is not what the spec says.
+    """
+    if not 0.0 < how.false_alarms < 1.0:
         hint = "give the chance of any false failure in the run, for example 0.05"
-        raise CallError(Mistake("false_alarms", "is no chance between 0 and 1", false_alarms, hint=hint))
-    wanted = known_checks(checks)
+        raise CallError(Mistake("false_alarms", "is no chance between 0 and 1", how.false_alarms, hint=hint))
     before, now = open_side(reference, name="reference"), open_side(current, name="current")
     chosen = side_spec(before, now, spec)
-    beside = None if offline is None else open_table(offline, name="offline")
-    if not (isinstance(before, Profile) or isinstance(now, Profile)):
-        return check_sources(
-            now, before, chosen.spec, chosen.rows, false_alarms=false_alarms, checks=wanted, offline=beside
-        )
-    known = before if isinstance(before, Profile) else learn(before, chosen.spec, chosen.rows)
-    measured = now if isinstance(now, Profile) else measure_source(now, known.fit)
+    if spec is not None:
+        refuse_strangers(chosen.spec, [side.schema.names() for side in (before, now) if not isinstance(side, Profile)])
+    beside = None if how.offline is None else open_table(how.offline, name="offline")
+    tell = watch or (lambda _, __: None)
+    if isinstance(before, Profile):
+        known = before
+    else:
+        census = needs_census(how.checks)
+        known = learn(before, chosen.spec, chosen.rows, census=census, tell=tell("reference", before))
+    measured = now if isinstance(now, Profile) else measure_source(now, known.fit, tell=tell("current", now))
     more = side_skew(now, beside, known)
-    return check_profiles(measured, known, false_alarms=false_alarms, checks=wanted, more=more)
+    report = check_profiles(measured, known, false_alarms=how.false_alarms, checks=how.checks, more=more)
+    return report, chosen
 
 
 class Reference:
@@ -141,6 +172,16 @@ class Reference:
         """
         self._learned.save(path)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Reference of {self.spec.model}: {counted(self.rows, 'row')}, {counted(len(self.segments), 'segment')}>"
+        )
+
+    @property
+    def learned(self) -> Profile:
+        """The profile of its rows."""
+        return self._learned
+
     @property
     def spec(self) -> Spec:
         """The spec that it was fitted by."""
@@ -165,18 +206,21 @@ class Reference:
         return measure_source(open_table(batch, name="current"), self._learned.fit)
 
     def check(
-        self, profile: Profile, *, false_alarms: float = BUDGET, checks: Collection[str] = EVERY_CHECK
+        self, batch: TableOrProfile, *, false_alarms: float = BUDGET, checks: Collection[str] = EVERY_CHECK
     ) -> list[Verdict]:
-        """Judge a profile against the reference.
+        """Judge a batch against the reference. `killick.check(batch, reference)` makes a report of it.
 
         Args:
-            profile: what `profile` gave, or a sum of such.
+            batch: a table, a path, or what `profile` gave, or a sum of such.
             false_alarms: the chance of any failure among the verdicts, if nothing had changed.
             checks: patterns of the checks that are wanted.
 
         Raises:
-            CallError: it was made by another reference.
+            CallError: it is a profile that was made by another reference.
+            DataError: the table cannot be read, or is not what the spec says.
         """
+        side = open_side(batch, name="current")
+        profile = side if isinstance(side, Profile) else measure_source(side, self._learned.fit)
         if profile.fit.fingerprint != self._learned.fit.fingerprint:
             hint = "profile the batch with this reference"
             raise CallError(Mistake("profile", "was made by another reference", hint=hint))
@@ -227,6 +271,8 @@ def open_side(table: TableOrProfile, *, name: str) -> Source | Profile:
     """
     if isinstance(table, Profile):
         return table
+    if isinstance(table, Reference):
+        return table.learned
     if isinstance(table, str | Path) and str(table).endswith(SUFFIX):
         return Profile.load(table)
     return open_table(table, name=name)
@@ -290,7 +336,9 @@ def known_checks(patterns: Collection[str]) -> tuple[str, ...]:
         for pattern in asked
         if not (pattern.startswith(FAMILY) or any(fnmatchcase(name, pattern) for name in names))
     ]
-    if strange or not asked:
+    if not asked:
+        raise CallError(Mistake("checks", "names none", value=[], hint="leave it out to ask for all of them"))
+    if strange:
         raise CallError(
             *(Mistake("checks", "is no check", value=one, hint=did_you_mean(one, names)) for one in strange)
         )

@@ -9,9 +9,10 @@ import pytest
 from killick.checks.output import judge_output
 from killick.profiles.census import Questions, take_census
 from killick.profiles.faults import Output
+from killick.profiles.outcome_rows import Decision
 from tests.checks.rates import sealed, surely_more_than_promised
 
-ASKED = Questions(output=Output(("p",), decision="d", threshold=0.4))
+ASKED = Questions(output=Output(("p",), decision=Decision("d", "true"), threshold=0.4))
 
 
 def rows(number: int = 2_000, seed: int = 0) -> pl.DataFrame:

@@ -107,7 +107,7 @@ def test_what_is_lacking_is_said() -> None:
     (made,) = profile_rows(SCALE, pl.DataFrame({"score": [None] * 100}, schema={"score": pl.Float64}), one, 1)
     made += profile_outcomes(SCALE, held, one, 1)[0]
     words = {v.metric: v.reason for v in judge_performance(made)}
-    assert words["log_loss"] == "0 labels with a usable score are known; 50 of both classes are needed"
+    assert words["log_loss"] == "no usable score beside 100 labels; 50 of both classes are needed"
 
 
 def test_the_calibration_curve_tells_what_was_promised_and_what_came() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import killick
 from killick.adapters.tables import FileTables
-from killick.engine.check import check_profiles, check_sources, judge, learn
+from killick.engine.check import check_profiles, judge, learn
 from killick.engine.table_profile import TableProfile, measure_source
 from killick.errors import CallError
 from killick.ports.tables import FrameSource
@@ -200,7 +200,8 @@ def test_a_file_in_batches_is_judged_as_the_table(tmp_path: Path) -> None:
     assert len(list(sources["now"].batches())) > 1
 
     spec = parse_spec("killick: 1\nmodel: m\ntask: binary\nschema: {}\n")
-    report, whole = check_sources(sources["now"], sources["before"], spec), killick.check(now, before, spec)
+    known = learn(sources["before"], spec)
+    report, whole = check_profiles(measure_source(sources["now"], known.fit), known), killick.check(now, before, spec)
 
     statuses = [[(v.check, v.column, v.status, v.n_current) for v in one.verdicts] for one in (report, whole)]
     assert statuses[0] == statuses[1]

@@ -16,6 +16,7 @@ from killick.errors import DataError
 from killick.profiles.census import SAMPLE_ROWS, Census, Questions, take_census
 from killick.profiles.census_codec import pack_census, unpack_census
 from killick.profiles.faults import Output
+from killick.profiles.outcome_rows import Decision
 from killick.profiles.residuals import Outcome
 from killick.profiles.scale import fit_scale
 from killick.testing.laws import frames, parts
@@ -37,7 +38,7 @@ def questions(reference: pl.DataFrame) -> Questions:
         numeric=tuple(part for part in scale.features if KINDS[part.column] == "numeric"),
         binned=scale.columns,
         outcome=Outcome("label", "binary", score="score"),
-        output=Output(("score",), decision="flag"),
+        output=Output(("score",), decision=Decision("flag", "true")),
     )
 
 

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from killick.profiles.faults import Faults, Output, faults_of
+from killick.profiles.outcome_rows import Decision
 
 INF, NAN = float("inf"), float("nan")
 
@@ -19,27 +20,27 @@ def test_scores_outside_and_scores_that_are_no_number() -> None:
 
 
 @pytest.mark.parametrize(
-    "decisions",
+    ("decisions", "positive"),
     [
-        [True, False, True, None, False],
-        [1, 0, 1, None, 0],
-        ["Yes", "no", "yes", None, "no"],
-        [1.0, 0.0, 1.0, None, 0.0],
+        ([True, False, True, None, False], "true"),
+        ([1, 0, 1, None, 0], "1"),
+        (["Yes", "no", "yes", None, "no"], "yes"),
+        ([1.0, 0.0, 1.0, None, 0.0], "1"),
     ],
     ids=["booleans", "whole numbers", "words", "floats"],
 )
-def test_decisions_that_do_not_follow(decisions: list) -> None:
+def test_decisions_that_do_not_follow(decisions: list, positive: str) -> None:
     """The third is positive below the threshold; at the threshold itself either is right."""
     table = pl.DataFrame({"p": [0.9, 0.1, 0.2, 0.9, 0.5], "d": decisions})
-    found = faults_of(table, Output(("p",), decision="d", threshold=0.5))
+    found = faults_of(table, Output(("p",), decision=Decision("d", positive), threshold=0.5))
     assert (found.decided, found.mismatched) == (4, 1)
 
 
 def test_decisions_that_cannot_be_read_are_not_judged() -> None:
     """Nor is a table without the column."""
     table = pl.DataFrame({"p": [0.9, 0.1], "d": ["approve", "reject"]})
-    assert faults_of(table, Output(("p",), decision="d")).decided == 0
-    assert faults_of(table, Output(("p",), decision="elsewhere")).decided == 0
+    assert faults_of(table, Output(("p",), decision=Decision("d", None))).decided == 0
+    assert faults_of(table, Output(("p",), decision=Decision("elsewhere", "yes"))).decided == 0
 
 
 def test_probabilities_that_do_not_sum_to_one() -> None:

@@ -11,6 +11,7 @@ import pytest
 from killick.errors import CallError
 from killick.profiles.categorical import CategoricalScale
 from killick.profiles.numeric import NumericScale
+from killick.profiles.outcome_rows import Decision
 from killick.profiles.outcomes_binary import BinaryOutcome
 from killick.profiles.profile import Profile
 from killick.profiles.scale import Scale, fit_scale
@@ -37,6 +38,7 @@ CHANGES = {
     "score column": (SCORE, {"column": "p"}),
     "outcome column": (OUTCOME, {"column": "late"}),
     "threshold": (OUTCOME, {"threshold": 0.4}),
+    "recorded decisions": (OUTCOME, {"decision": Decision("d", None)}),
 }
 
 

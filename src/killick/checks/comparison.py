@@ -25,7 +25,7 @@ import numpy as np
 
 from killick.checks.constancy import CONSTANT, judge_constancy
 from killick.checks.drift import CHECK
-from killick.checks.sharing import share_budget
+from killick.checks.sharing import share_apart
 from killick.checks.surplus import always, judge_surpluses
 from killick.checks.univariate import judge_columns
 from killick.checks.usual import windows_like
@@ -79,15 +79,17 @@ def compare(
     sides = pile(scale, [reference.profiles[segment] for segment in segments]), pile(scale, list(known.values()))
     windows = windows_like(reference, how.window)
     features = tuple(watched for watched in how.watched if watched.column != how.label)
-    spans = [healthy.profiles for healthy in windows.each]
     drifting, varying = how.watched if how.wanted(CHECK) else (), features if how.wanted(CONSTANT) else ()
     drifts = judge_columns(drifting, reference, segments, sides, windows, how.label)
-    shares = judge_surpluses(features, segments, sides, spans, how.budget, how.wanted)
-    rooms = (drifts, shares, judge_constancy(varying, segments, sides))
+    shares = judge_surpluses(features, segments, sides, windows, how.budget, how.wanted)
+    constants = judge_constancy(varying, segments, sides)
+    rooms = (drifts, shares, constants)
     p_others = np.array([draft.p_value for draft in others])
     p_values = np.concatenate([*(room.p_values for room in rooms), p_others])
     by_rows = np.concatenate([drifts.by_rows, p_values[len(drifts.by_rows) :]])
-    shared = share_budget(p_values, how.budget, by_rows if windows.narrow else p_values)
+    hold = np.zeros(len(drifts.p_values), np.bool_), np.zeros(len(constants.p_values), np.bool_)
+    mild = np.concatenate([hold[0], shares.mild, hold[1], np.array([draft.mild for draft in others], np.bool_)])
+    shared = share_apart(p_values, mild, how.budget, by_rows if windows.narrow or windows.why_none else p_values)
     verdicts: list[Verdict] = []
     at = 0
     for room in rooms:

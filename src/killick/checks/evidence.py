@@ -2,9 +2,10 @@
 
 Arrays are over the pairs of a block of columns: `[..., cells]`. Bins are merged until each can be expected to hold five
 rows of the smaller side, by the counts of both sides together: who cannot tell the two apart cannot tilt the test, and
-a distance then follows its law at 50 rows as it does at a million. Categories that are too rare for that form one cell
-with those that the reference never saw, for the same reason: a category that was seen once there was lucky, and a
-second sample has others in its place.
+a distance then follows its law at 50 rows as it does at a million. Of categories that are too rare for that, those that
+a sample of the reference's size is sure to see are put together by lot until they are enough; the others form one cell
+with those that the reference never saw: a category that was seen once there was lucky, and a second sample has others
+in its place.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ import numpy as np
 from killick.stats.moved import total_variation, wasserstein
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from killick.checks.watched import Block, Pile
     from killick.profiles.cells import Floats, Ints
 
 # Expected in each bin on the smaller side: the oldest rule for a chi-square (Cochran 1954), and half a row of smoothing
 # then stays small beside it.
 _EXPECTED_MIN = 5.0
+# Any number would do, so long as it stays.
+_SEED = 20_130_401
 
 
 def merge_neighbours(reference: Ints, current: Ints) -> tuple[Ints, Ints]:
@@ -50,27 +55,54 @@ def merge_neighbours(reference: Ints, current: Ints) -> tuple[Ints, Ints]:
     left = (held > 0) & (group > 0)
     groups -= (groups == group) & left
     places = (groups.T + np.arange(len(needed))[:, None] * cells).ravel()
-    before, now = (
-        np.bincount(places, weights=counts.ravel(), minlength=counts.size).reshape(counts.shape).astype(np.int64)
-        for counts in (reference, current)
-    )
-    return before, now
+    return _gathered(reference, places), _gathered(current, places)
 
 
 def merge_rare(reference: Ints, current: Ints, other: int) -> tuple[Ints, Ints]:
-    """Return the counts with all sparse cells merged into the cell `other`.
+    """Return the counts with sparse cells merged: those the reference must have seen with one another, else into `other`.
+
+    Who is merged with whom is drawn once and for all: neither side's counts choose the company that a category is in.
 
     >>> merge_rare(np.array([[90, 9, 1, 0]]), np.array([[90, 8, 0, 2]]), other=3)[1].tolist()
     [[90, 8, 0, 2]]
+    >>> [part.tolist() for part in merge_rare(np.array([[300, 300, 300, 0]]), np.array([[2, 3, 4, 0]]), other=3)]
+    [[[900, 0, 0, 0]], [[9, 0, 0, 0]]]
     """
-    rare = reference + current < _needed(reference, current)[..., None]
-    rare[..., other] = False
-    merged = []
-    for counts in (reference, current):
-        kept = np.where(rare, 0, counts)
-        kept[..., other] += counts.sum(axis=-1) - kept.sum(axis=-1)
-        merged.append(kept)
-    return merged[0], merged[1]
+    cells = reference.shape[-1]
+    both = (reference + current).reshape(-1, cells)
+    needed = _needed(reference, current).reshape(-1, 1)
+    rare = both < needed
+    rare[:, other] = False
+    # A category is on the list because the reference has it: where that was luck, a second sample has another instead.
+    sure = both * (reference.sum(axis=-1) / np.maximum(reference.sum(axis=-1) + current.sum(axis=-1), 1)).reshape(-1, 1)
+    pooled = rare & (sure >= _EXPECTED_MIN)
+    places = np.where(rare & ~pooled, other, np.arange(cells))
+    some = np.flatnonzero(pooled.any(axis=1))
+    places[some] = _in_groups(places[some], pooled[some], both[some], needed[some, 0], other)
+    flat = (places + np.arange(len(both))[:, None] * cells).ravel()
+    return _gathered(reference, flat), _gathered(current, flat)
+
+
+def _in_groups(places: Ints, pooled: NDArray[np.bool_], both: Ints, needed: Floats, other: int) -> Ints:
+    """Send each cell that is pooled to the first of its group; what is left over joins the last group that is full."""
+    first, held = np.full(len(both), -1), np.zeros(len(both), np.int64)
+    last = np.full(len(both), other)
+    for cell in np.random.default_rng(_SEED).permutation(both.shape[1]).tolist():
+        mine = pooled[:, cell]
+        first[mine & (first < 0)] = cell
+        places[mine, cell] = first[mine]
+        held += np.where(mine, both[:, cell], 0)
+        full = held >= needed
+        last = np.where(full, first, last)
+        first[full], held[full] = -1, 0
+    left = (first >= 0)[:, None] & (places == first[:, None])
+    return np.where(left, last[:, None], places)
+
+
+def _gathered(counts: Ints, places: Ints) -> Ints:
+    """Return the counts, each added up at its place in the whole array."""
+    found = np.bincount(places, weights=counts.ravel(), minlength=counts.size)
+    return found.reshape(counts.shape).astype(np.int64)
 
 
 def _needed(reference: Ints, current: Ints) -> Floats:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from killick.stats.calibration import CalibrationCurve
 
 CONFIDENCE = 0.95
+# What a binary model's recorded decisions are needed for.
+OF_DECISIONS = frozenset({"error_rate", "accuracy", "f1", "precision", "recall"})
 _REACH = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2.0)
 
 
@@ -127,13 +129,14 @@ def estimate(profiles: Sequence[Profile], metric: str, like: Sequence[Profile] |
 
 
 def labels_in(profiles: Sequence[Profile]) -> Ints:
-    """Return how many labelled rows with an answer each profile holds: what an error rate is a share of."""
+    """Return how many labelled rows with an answer each profile holds: a usable score, or a decision."""
     scale = profiles[0].scale.outcome
     if scale is None:
         return np.zeros(len(profiles), np.int64)
     counts = stack(profiles, scale.column)[0]
     if isinstance(scale, BinaryOutcome):
-        return np.asarray(counts[:, 2 * SCORE_BINS :].sum(axis=1), np.int64)
+        scored, decided = counts[:, : 2 * SCORE_BINS].sum(axis=1), counts[:, 2 * SCORE_BINS :].sum(axis=1)
+        return np.asarray(np.maximum(scored, decided), np.int64)
     if isinstance(scale, ClassOutcome):
         return np.asarray(counts[:, : scale.confusion_width].sum(axis=1), np.int64)
     return counts[:, 0]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from killick.checks.distances import ROWS_MIN
+from killick.checks.performance import UNDECIDED
 from killick.checks.sharing import Draft
 from killick.checks.verdict import Verdict
 from killick.profiles.faults import SUM_REACH, Faults
@@ -67,11 +68,22 @@ def judge_output(reference: Census | None, current: Census, window: Window | Non
     }
     column = output.scores[0] if len(output.scores) == 1 else None
     before = reference.faults if reference else Faults()
+    decision = output.decision.column if output.decision else None
+    undecided = output.decision is not None and output.decision.positive is None
     return [
-        _judge(fault, output.decision if fault.wrong == "mismatched" else column, before, current.faults, window)
+        _undecided(fault, decision, window)
+        if fault.wrong == "mismatched" and undecided
+        else _judge(fault, decision if fault.wrong == "mismatched" else column, before, current.faults, window)
         for fault in _FAULTS
         if asked[fault.metric]
     ]
+
+
+def _undecided(fault: _Fault, column: str | None, window: Window | None) -> Draft:
+    verdict = Verdict(
+        check=OUTPUT, metric=fault.metric, status="inconclusive", reason=UNDECIDED, column=column, window=window
+    )
+    return Draft(verdict)
 
 
 def _judge(fault: _Fault, column: str | None, before: Faults, now: Faults, window: Window | None) -> Draft:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from killick.checks.metrics import CONFIDENCE, curve_of, estimate, labels_in
+from killick.checks.metrics import CONFIDENCE, OF_DECISIONS, curve_of, estimate, labels_in
 from killick.checks.verdict import Verdict
 from killick.profiles.outcomes import SCORE_BINS
 from killick.profiles.outcomes_binary import BinaryOutcome
 from killick.profiles.outcomes_classes import ClassOutcome
 from killick.profiles.outcomes_values import ValueOutcome
 from killick.spec.document import HIGHER_IS_BETTER
+from killick.telemetry.columns import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 CHECK = "performance.realised"
 # With fewer labels an error rate's 95 % interval is wider than 0.25: it could not tell a good model from a coin.
 LABELS_MIN = 50
+UNDECIDED = "it is not known which decision is positive; write them as yes and no, or as the labels are written"
 # One that sees every wrong probability or number, one that sees the ranking or its direction, and what people ask for.
 LIVE: Mapping[type[OutcomeScale], tuple[str, ...]] = {
     BinaryOutcome: ("log_loss", "roc_auc", "error_rate"),
@@ -74,7 +76,7 @@ class CalibrationBin:
 
 
 def labels_of(profile: Profile) -> int:
-    """How many labelled rows with an answer are in a profile: what an error rate is a share of."""
+    """How many labelled rows with an answer are in a profile: a usable score, or a decision."""
     return int(labels_in([profile])[0])
 
 
@@ -197,14 +199,38 @@ def written(metric: str, value: float) -> str:
 def _word(profile: Profile, found: Measure, objective: Objective | None) -> tuple[Status, str]:
     if not profile.rows and not found.labels:
         return "inconclusive", "no rows"
+    if undecided(profile.scale.outcome, found.metric):
+        return "inconclusive", UNDECIDED
     if found.value is None or found.labels < LABELS_MIN:
-        scored = " with a usable score" if found.labels < labels_of(profile) else ""
-        return "inconclusive", f"{found.labels} labels{scored} are known; {_needed(profile, found)}"
+        return "inconclusive", f"{_known(profile, found)}; {_needed(profile, found)}"
     said = f"{found.metric} is {written(found.metric, found.value)} over {found.labels} labels"
     if objective is None:
         return "ok", said
     missed = surely_missed(found, objective)
     return ("warn" if missed else "ok"), f"{said}; objective {objective.name} asks for {bound(objective):g}"
+
+
+def undecided(scale: OutcomeScale | None, metric: str) -> bool:
+    """Whether a metric is of recorded decisions, and nobody knows which of them are positive."""
+    return isinstance(scale, BinaryOutcome) and scale.undecided and metric in OF_DECISIONS
+
+
+def _known(profile: Profile, found: Measure) -> str:
+    """Say how many labels a metric stands on, and what the others lack."""
+    scale, labels = profile.scale, labels_of(profile)
+    # A label beside no usable score is in no outcome, but where labels are watched it is counted as one.
+    labels = max(
+        labels, *(int(profile.counts_of(LABEL)[: p.bins].sum()) for p in scale.features if p.column == LABEL), 0
+    )
+    if found.labels >= labels:
+        return f"{found.labels} labels are known"
+    of_decisions = isinstance(scale.outcome, ClassOutcome) or (
+        isinstance(scale.outcome, BinaryOutcome) and scale.outcome.decision and found.metric in OF_DECISIONS
+    )
+    lacking = "decision that can be read" if of_decisions else "usable score"
+    if not found.labels:
+        return f"no {lacking} beside {labels} labels"
+    return f"{found.labels} labels with a {lacking} are known"
 
 
 def _needed(profile: Profile, found: Measure) -> str:

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from killick.checks.metrics import error_of_difference, estimate, labels_in, metrics_of
-from killick.checks.performance import CHECK, LABELS_MIN, judge_measure, measured, written
+from killick.checks.performance import CHECK, LABELS_MIN, judge_measure, measured, undecided, written
 from killick.checks.reference import EVERYTHING
 from killick.checks.sharing import Draft
 from killick.checks.verdict import Verdict
@@ -62,6 +62,7 @@ MARGINS = dict.fromkeys(
 # bias has no size of its own when all is well: a tenth of the errors' spread, which adds half a percent to the RMSE.
 RELATIVE_MARGIN = 0.05
 BIAS_MARGIN = 0.1
+_ALONE = "nothing to compare it with: the reference has too few labels, and no number was declared"
 # A model without errors may come to err by a thousandth of the truth's spread.
 _LEAST_MARGIN = 0.001
 
@@ -112,19 +113,28 @@ def judge_realised(
             if before is None or after is None:
                 drafts += [] if expected is None else [_unknown(metric, window)]
                 continue
-            if not some[at] or not (before.labels.any() or after.labels.any()):
+            known = some[at] and (before.labels.any() or after.labels.any())
+            # Decisions that nobody can read leave no trace in the counts, and must not pass in silence.
+            if not known and not (undecided(scale, metric) and (some[at] or segment == EVERYTHING)):
                 continue
             measure = measured(metric, after, at)
             verdict = judge_measure(now[at], measure, objectives, segment=segment, window=window)
             side = _reference(before, at, expected)
             strays = partial(_wander, windows, segment, metric)
-            drafts.append(_against(verdict, side, _current(after, at), scale, strays) if side else Draft(verdict))
+            drafts.append(_against(verdict, side, _current(after, at), scale, strays) if side else _alone(verdict))
     return drafts
 
 
 def _unknown(metric: str, window: Window | None) -> Draft:
     reason = "was declared, and is not measured for this kind of model"
     return Draft(Verdict(check=CHECK, metric=metric, window=window, status="inconclusive", reason=reason))
+
+
+def _alone(verdict: Verdict) -> Draft:
+    """A metric that has neither a reference nor a promise is told, not judged; one with an objective is judged by it."""
+    if verdict.status == "inconclusive" or verdict.threshold is not None:
+        return Draft(verdict)
+    return Draft(msgspec.structs.replace(verdict, status="inconclusive", reason=f"{verdict.reason}; {_ALONE}"))
 
 
 def _reference(before: Estimates, at: int, declared: float | None) -> _Side | None:

@@ -109,6 +109,8 @@ def merge_windows(windows: Iterable[HealthyWindow], scale: Scale, each: int) -> 
 
 
 REFERENCE_SCHEMA = "killick.reference/1"
+# Two gigabytes: profiles are mostly zeros, so a file of a few megabytes could hold any number of them.
+_NUMBERS_MAX = 1 << 28
 
 
 class _PackedReference(msgspec.Struct, frozen=True):
@@ -144,6 +146,12 @@ def unpack_reference(packed: bytes) -> Reference:
         problem = "is of a schema that this version cannot read"
         raise DataError(Mistake("reference", problem, value=held.schema, hint=hint))
     scale = unpack_scale(held.scale)
+    number = len(held.profiles) + sum(len(profiles) for _, profiles in held.windows)
+    if number * (scale.counts_width + scale.sums_width) > _NUMBERS_MAX:
+        problem = "holds more segments and windows than fit into memory"
+        raise DataError(
+            Mistake("reference", problem, value=number, hint="name fewer segments, or a longer evaluate_every")
+        )
     windows = tuple(HealthyWindow(window, _unpack(profiles, scale)) for window, profiles in held.windows)
     return Reference(scale, _unpack(held.profiles, scale), windows)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from killick.checks.distances import ROWS_MIN
 from killick.checks.drift import CHECK as DRIFT
 from killick.checks.verdict import Verdict
 from killick.clock import DAY, format_instant
@@ -35,16 +36,18 @@ _KINDS = {
 class ColumnType:
     """What a table says of a column: the kind that it is watched as, and its type in words.
 
-    A kind of None means that it cannot be watched, and `why_not` says why, where it is not the type.
+    A kind of None means that it cannot be watched, and `why_not` says why, where it is not the type. A column that is
+    not watched but needed is a `part`: the event time, an id.
     """
 
     kind: Kind | None
     name: str
     why_not: str = ""
+    part: str = ""
 
 
 def judge_schema(
-    reference: Mapping[str, ColumnType], current: Mapping[str, ColumnType], window: Window | None = None
+    reference: Mapping[str, ColumnType], current: Mapping[str, ColumnType], window: Window | None = None, rows: int = 0
 ) -> tuple[list[Verdict], frozenset[str]]:
     """Return verdicts about columns, and the columns that can be compared.
 
@@ -52,12 +55,19 @@ def judge_schema(
         reference: the reference's columns that the model sees or makes.
         current: the current table's.
         window: the event time of the current rows.
+        rows: how many there are; with hardly any, even what is right says nothing.
     """
     verdicts, comparable = [], []
     for column, then in reference.items():
         now = current.get(column)
+        if then.part and now is not None:
+            continue
         if now is None:
             said = "the reference has this column, the current table has not"
+            if then.part:
+                said = f"{said}; it is the {then.part}"
+                verdicts.append(_verdict(SCHEMA, "columns_missing", "fail", said, column, window))
+                continue
             verdicts.append(_verdict(SCHEMA, "columns_missing", "fail", said, column, window))
             verdicts.append(_unknown("the column is missing", column, window))
         elif then.kind is None:
@@ -69,11 +79,17 @@ def judge_schema(
             verdicts.append(_unknown("its type has changed", column, window))
         else:
             comparable.append(column)
-    for column in current:
-        if column not in reference:
+    for column, now in current.items():
+        if column not in reference and not now.part:
             said = "the current table has this column, the reference has not"
             verdicts.append(_verdict(SCHEMA, "columns_extra", "warn", said, column, window))
-    verdicts += _order(list(reference), list(current), window)
+    verdicts += _order(_watched(reference), _watched(current), window)
+    if rows >= ROWS_MIN and not any(verdict.check in (SCHEMA, TYPE) for verdict in verdicts):
+        said = f"the {len(reference)} columns are there, of the same kinds and in the same order"
+        verdicts.append(
+            Verdict(check=SCHEMA, metric="columns_missing", status="ok", reason=said, value=0.0, window=window)
+        )
+
     return verdicts, frozenset(comparable)
 
 
@@ -92,6 +108,10 @@ def judge_freshness(reference: Window | None, current: Window | None, middle: in
     said = f"the reference is newer than the current rows: it reaches to {until}, they end at {newest}"
     ahead = (reference.end - current.end) / DAY
     return [Verdict(check=FRESHNESS, metric="days_behind", status="warn", reason=said, value=ahead, window=current)]
+
+
+def _watched(columns: Mapping[str, ColumnType]) -> list[str]:
+    return [column for column, one in columns.items() if not one.part]
 
 
 def _order(reference: list[str], current: list[str], window: Window | None) -> list[Verdict]:

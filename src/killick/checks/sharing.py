@@ -2,8 +2,9 @@
 
 Holm's step-down decides what fails: whatever the tests have to do with one another, the chance of any false failure is
 at most the budget. Benjamini-Hochberg at the same level decides what else is worth a warning: one finding in twenty of
-such may be false, and on data where nothing changed the chance of any is the budget again. A NaN is a test that was not
-made: it costs nothing, and its verdict is inconclusive.
+such may be false, and on data where nothing changed the chance of any is the budget again. Tests that take for granted
+what need not hold warn at most, and share a budget of their own. A NaN is a test that was not made: it costs nothing,
+and its verdict is inconclusive.
 
 Sources: Holm (1979), Scandinavian Journal of Statistics 6; Benjamini & Hochberg (1995), JRSS B 57.
 """
@@ -20,6 +21,8 @@ import numpy as np
 from killick.stats.multiplicity import benjamini_hochberg, holm
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from killick.checks.verdict import Status, Verdict
     from killick.profiles.cells import Floats
 
@@ -105,3 +108,31 @@ def share_budget(p_values: Floats, budget: float, for_warnings: Floats | None = 
     found = np.where(failed, 2, np.where(lenient <= budget, 1, 0))
     statuses = tuple(_STATUSES[at] for at in np.where(made, found, 3).tolist())
     return Shared(strict, statuses, np.where(made, budget / left, np.nan), tests)
+
+
+def share_apart(p_values: Floats, mild: NDArray[np.bool_], budget: float, for_warnings: Floats) -> Shared:
+    """Share a budget over tests that hold, and another as large over those that take for granted what need not hold.
+
+    These warn at most; but their false findings must not make it easier for others to be found.
+
+    Args:
+        p_values: as in `share_budget`.
+        mild: which of them take something for granted, `[tests]`.
+        budget: the chance of any false failure.
+        for_warnings: as in `share_budget`.
+    """
+    nothing = np.full(len(p_values), np.nan)
+    strict = share_budget(np.where(mild, nothing, p_values), budget, np.where(mild, nothing, for_warnings))
+    if not mild.any():
+        return strict
+    apart = share_budget(np.where(mild, p_values, nothing), budget, np.where(mild, for_warnings, nothing))
+    statuses = tuple(
+        lenient if is_mild else status
+        for status, lenient, is_mild in zip(strict.statuses, apart.statuses, mild.tolist(), strict=True)
+    )
+    return Shared(
+        np.where(mild, apart.adjusted, strict.adjusted),
+        statuses,
+        np.where(mild, apart.levels, strict.levels),
+        strict.tests + apart.tests,
+    )

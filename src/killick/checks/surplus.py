@@ -34,9 +34,12 @@ from killick.stats.shares import expected_new, share_p_value
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from killick.checks.quality import Measured, Share
-    from killick.checks.reference import BySegment, SegmentKey
+    from killick.checks.reference import SegmentKey
     from killick.checks.sharing import Shared
+    from killick.checks.usual import Windows
     from killick.checks.verdict import Status
     from killick.checks.watched import Comparable, Pile, Watched
     from killick.clock import Window
@@ -73,6 +76,11 @@ class Surpluses:
         """`[tests * segments]`; NaN where there are too few rows to ask."""
         return self.tested.ravel()
 
+    @property
+    def mild(self) -> NDArray[np.bool_]:
+        """Which of the p-values take for granted what need not hold, in their order."""
+        return np.repeat(np.array([one.mild for one in self.asked], np.bool_), len(self.segments))
+
     def verdicts(self, shared: Shared, window: Window | None) -> list[Verdict]:
         """Return the verdicts as they stand now that the budget is shared."""
         found = self.measured
@@ -99,7 +107,7 @@ def judge_surpluses(
     columns: Sequence[Watched],
     segments: tuple[SegmentKey, ...],
     sides: tuple[Pile, Pile],
-    windows: Sequence[BySegment],
+    windows: Windows,
     budget: float,
     wanted: Callable[[str], bool] = always,
 ) -> Surpluses:
@@ -113,12 +121,15 @@ def judge_surpluses(
         budget: the chance of any false failure in the run.
         wanted: whether a check is asked for, by its name.
     """
-    timed = bool(windows)
-    asked = tuple(one for watched in columns for one in _asked_of(watched, timed=timed) if wanted(one.share.check))
+    asked = tuple(
+        one for watched in columns for one in _asked_of(watched, timed=windows.timed) if wanted(one.share.check)
+    )
     pairs = [(one.scale, one.share) for one in asked]
     # The level that Holm would give to the first of so many.
     alpha = budget / max(len(asked) * len(segments), 1)
-    found = measure_shares(pairs, segments, sides, histories_of(pairs, windows), alpha)
+    found = measure_shares(
+        pairs, segments, sides, histories_of(pairs, [healthy.profiles for healthy in windows.each]), alpha
+    )
     # As live, what a window of the reference has had is nothing new, however seldom it was.
     limit = np.maximum(found.limit, found.highest)
     above = found.share > limit

@@ -137,8 +137,11 @@ def judge_columns(
     for at, (block, apart), history in zip(places, each, histories, strict=True):
         material = apart.method.material
         sure = np.where(_can_be_judged(block, apart, sides), apart.distance.p_exceeds(material), np.nan)
-        # Where the history is too short its p-value is NaN, and the rows alone speak.
-        unusual = surprise(history, apart.distance.excess, floor=material) if windows.each else np.nan
+        # Where the history is too short its p-value is NaN, and the rows alone speak. Where there should be one and is
+        # none, they can warn and not fail.
+        unusual: Floats | float = 1.0 if windows.why_none else np.nan
+        if windows.each:
+            unusual = surprise(history, apart.distance.excess, floor=material)
         by_rows[:, at], p_values[:, at] = sure, np.where(np.isnan(sure), np.nan, np.fmax(sure, unusual))
     return Drifts(
         columns=columns,
@@ -232,6 +235,8 @@ def _of_column(
         fails = "fails" if status == "fail" else "would fail"
         reason = f"{method.called} is {value:.3g}{method.unit}; it {fails} above {limit:.3g} "
         reason = f"{reason}({by_windows if usual else luck})"
+        if status == "warn" and drifts.windows.why_none:
+            reason = f"{reason}; it warns and does not fail, since {drifts.windows.why_none}"
         direction = None
         if at in words:
             direction, moved = words[at]

@@ -43,11 +43,18 @@ class Windows:
     """The reference's windows to compare with one another; `narrow` when they are narrower than the current one.
 
     `wide` are fewer and wider ones, at least eight and no wider than the current one; none where `each` are as wide.
+    `why_none` says why a reference with event times has none to compare with; what rows alone say is then a warning.
     """
 
-    each: tuple[HealthyWindow, ...]
-    narrow: bool
+    each: tuple[HealthyWindow, ...] = ()
+    narrow: bool = False
     wide: tuple[HealthyWindow, ...] = ()
+    why_none: str = ""
+
+    @property
+    def timed(self) -> bool:
+        """Whether the reference has event times, so that windows could say what is usual."""
+        return bool(self.each) or bool(self.why_none)
 
     @property
     def described(self) -> str:
@@ -60,8 +67,14 @@ class Windows:
 def windows_like(reference: Reference, window: Window | None) -> Windows:
     """Return the reference's windows, made about as wide as the current one, but enough of them where that is to be."""
     fine = reference.windows
-    if len(fine) < WINDOWS_MIN or window is None:
-        return Windows((), narrow=False)
+    if not fine:
+        return Windows()
+    if window is None:
+        return Windows(why_none="the current rows have no event times")
+    if len(fine) < WINDOWS_MIN:
+        return Windows(why_none=f"the reference has {len(fine)} windows, and {WINDOWS_MIN} are needed")
+    if 2 * window.width < fine[0].window.width:
+        return Windows(why_none="the reference's windows are wider than the current rows")
     alike = max(1, round(window.width / fine[0].window.width))
     each = max(1, min(alike, len(fine) // WINDOWS_ENOUGH))
     many = merge_windows(fine, reference.scale, each) if each > 1 else list(fine)

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from killick.api import Profile, known_checks, open_side, open_table, side_skew, side_spec
+from killick.api import checked
 from killick.checks.drift import CHECK as DRIFT
 from killick.cli.console import err, grid, out, toned
 from killick.cli.progress import watching
 from killick.clock import format_instant
-from killick.engine.check import EVERY_CHECK, check_profiles, learn
-from killick.engine.table_profile import measure_source
-from killick.errors import CallError, Mistake, OutsideError
+from killick.errors import OutsideError
 from killick.reports.importance import LOUD, by_importance
 from killick.reports.words import counted, listed, place
 
@@ -24,28 +22,22 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from killick.api import Asked, Chosen
     from killick.checks.verdict import Verdict
     from killick.cli.console import FailOn
     from killick.reports.report import Extent, Report
-    from killick.spec.document import Spec
 
 HOLDS, FAILS, UNKNOWN = 0, 1, 4
 _SHOWN_MAX = 30
-_SAMPLED = (
-    "the two were measured apart, so the samples of rows that they hold are compared; "
-    "to compare every row: killick profile CURRENT --reference REFERENCE.killick"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class How:
     """How to check, and what is bad enough for an exit code of 1."""
 
+    asked: Asked
     fail_on: FailOn = "fail"
     lenient: bool = False
-    budget: float = 0.05
-    checks: tuple[str, ...] = ()
-    offline: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,35 +51,18 @@ class Files:
 
 def check_paths(current: str, reference: str, spec: Path | None, files: Files, how: How) -> int:
     """Check, tell and write; return the exit code."""
-    if not 0.0 < how.budget < 1.0:
-        raise CallError(
-            Mistake("--false-alarms", "is no chance between 0 and 1", how.budget, hint="the default is 0.05")
-        )
-    checks = known_checks(how.checks or EVERY_CHECK)
-    before, now = open_side(reference, name="reference"), open_side(current, name="current")
-    chosen = side_spec(before, now, spec)
     with watching(err()) as watch:
-        known = (
-            before
-            if isinstance(before, Profile)
-            else learn(before, chosen.spec, chosen.rows, tell=watch(reference, before))
-        )
-        measured = now if isinstance(now, Profile) else measure_source(now, known.fit, tell=watch(current, now))
-    beside = open_table(how.offline, name="offline") if how.offline else None
-    more = side_skew(now, beside, known)
-    report = check_profiles(measured, known, false_alarms=how.budget, checks=checks, more=more)
+        report, chosen = checked(current, reference, spec, how.asked, watch)
     to_stdout = files.json is not None and str(files.json) == "-"
     console = err() if to_stdout else out()
-    apart = measured.fit.fingerprint != known.fit.fingerprint
     # Files first: whoever reads only the beginning of the answer closes the pipe on the rest of it.
     written = _write(report, files if not to_stdout else replace(files, json=None))
-    _tell(console, report, (current, reference), _SAMPLED if apart else _inferred(chosen.spec) if chosen.notes else "")
+    _tell(console, report, (current, reference), _note(report, chosen))
     for path in written:
         console.print(Text(f"written: {path}", style="dim"))
     if to_stdout:
         print(report.to_json())
-    judged = report.tests > 0 or report.status in ("fail", "error")
-    return exit_code(report.status if judged else "inconclusive", how.fail_on, lenient=how.lenient)
+    return exit_code(report.status, how.fail_on, lenient=how.lenient)
 
 
 def exit_code(status: str, fail_on: FailOn, *, lenient: bool) -> int:
@@ -180,16 +155,29 @@ def covers(extent: Extent) -> str:
     return f"{rows}, {first} to {last}"
 
 
-def _inferred(spec: Spec) -> str:
-    """Say what was taken for what, since nobody said it."""
-    schema = spec.schema
+def _note(report: Report, chosen: Chosen) -> str:
+    """Return what is to be known of how the two were compared."""
+    sampled = next((v.reason for v in report.verdicts if v.metric == "sampled_rows"), "")
+    return sampled or (_inferred(chosen) if chosen.notes else "")
+
+
+def _inferred(chosen: Chosen) -> str:
+    """Say what was taken for what, since nobody said it, and what of that is in doubt."""
+    spec, schema = chosen.spec, chosen.spec.schema
     parts = {
-        "event time": schema.event_time,
+        "event_time": schema.event_time,
         "score": schema.score,
+        "decision": schema.decision,
         "label": schema.label.column if schema.label else None,
-        "id": schema.prediction_id,
+        "prediction_id": schema.prediction_id,
+        "entity_id": schema.entity_id,
+        "latency": schema.latency,
+        "version": schema.version,
+        "status": schema.status,
     }
-    taken = ", ".join(f"{part} {column}" for part, column in parts.items() if column) or "no parts, only features"
+    doubted = {part for part in parts if "IN DOUBT" in chosen.notes.get(f"schema.{part}", "")}
+    said = (f"{part} {name}{' (in doubt)' * (part in doubted)}" for part, name in parts.items() if name)
+    taken = ", ".join(said) or "no parts, only features"
     left = f"; left out: {', '.join(spec.features.exclude)}" if spec.features.exclude else ""
     return f"inferred from the reference: {taken}{left} (killick init writes it down)"
 

@@ -78,12 +78,12 @@ def check(  # noqa: PLR0913 - every option of the command is an argument
         checks: Only these checks, such as drift.* quality.missing; killick checks lists them.
         offline: The same entities and times as in CURRENT, from an offline store: what differs is told as skew.
     """
+    from killick.api import Asked, known_checks
     from killick.cli.checking import Files, How, check_paths
 
     files = Files(html=html, json=json, junit=junit)
-    how = How(
-        fail_on=fail_on, lenient=allow_inconclusive, budget=false_alarms, checks=tuple(checks or ()), offline=offline
-    )
+    asked = Asked(false_alarms, known_checks(checks or ("*",)), offline)
+    how = How(asked, fail_on=fail_on, lenient=allow_inconclusive)
     return check_paths(str(current), str(reference), spec, files, how)
 
 

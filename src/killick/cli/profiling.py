@@ -66,14 +66,15 @@ def _fits(place: Path) -> None:
 
 def _tell(profile: Profile, place: Path, *, as_json: bool) -> int:
     """Say what was measured."""
-    unwatched = [name for name, column in profile.fit.columns.items() if column.kind is None]
+    columns = {name: column.kind for name, column in profile.fit.columns.items() if not column.part}
+    unwatched = [name for name, kind in columns.items() if kind is None]
     values = {
         "file": str(place),
         "bytes": place.stat().st_size,
         "rows": profile.rows,
         "start": profile.extent.start,
         "end": profile.extent.end,
-        "columns": {name: column.kind for name, column in profile.fit.columns.items()},
+        "columns": columns,
         "segments": len(profile.segments) - 1,
         "scale": profile.fit.scale.fingerprint,
         "spec_hash": profile.fit.spec.fingerprint,
@@ -87,12 +88,12 @@ def _tell(profile: Profile, place: Path, *, as_json: bool) -> int:
     about.add_column(style="dim")
     about.add_column(overflow="fold")
     about.add_row("rows", Text(covers(profile.extent)))
-    about.add_row("columns", Text(counted(len(profile.fit.columns) - len(unwatched), "column")))
+    about.add_row("columns", Text(counted(len(columns) - len(unwatched), "column")))
     if unwatched:
         about.add_row("not watched", Text(listed(unwatched)))
     if len(profile.segments) > 1:
         about.add_row("segments", Text(counted(len(profile.segments) - 1, "segment")))
     about.add_row("scale", Text(profile.fit.scale.fingerprint[:12]))
     console.print(about)
-    console.print(Text(f"Next: killick check NEW_DATA --reference {place}"), style="dim")
+    console.print(Text(f"Next: killick check NEW_DATA --reference {place}", style="dim"))
     return HOLDS

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 FIT_ROWS = 131_072
 # The windows that a reference is cut into: enough to merge eight from, and no more than anybody would look at.
 _WINDOWS_MIN, _WINDOWS_MAX = 16, 400
+_EDGE = 0.01
 EVERY_CHECK = ("*",)
 _UNSAMPLED = "the two were measured apart, and the samples of rows that they hold are without this column"
 _UNTIMED = "a sample does not know how windows differ, so this warns and does not fail"
@@ -58,35 +59,9 @@ _UNTIMED = "a sample does not know how windows differ, so this warns and does no
 _OF_THE_CENSUS = ("quality.duplicates", "quality.cardinality", "quality.correlation", "quality.output", "drift.concept")
 
 
-def check_sources(
-    current: Source,
-    reference: Source,
-    spec: Spec,
-    rows: pl.DataFrame | None = None,
-    *,
-    false_alarms: float = BUDGET,
-    checks: Collection[str] = EVERY_CHECK,
-    offline: Source | None = None,
-) -> Report:
-    """Check a table against a reference.
-
-    Args:
-        current: the rows to check.
-        reference: the rows to check them against.
-        spec: which column plays which part, and what is a segment.
-        rows: the reference's `fit_rows`, where they are at hand already.
-        false_alarms: the chance of any false failure in the whole run.
-        checks: patterns of the checks that are wanted, such as `drift.*`.
-        offline: the same entities and times as in the current table, from an offline store, for `quality.skew`.
-
-    Raises:
-        DataError: a table cannot be read as the spec says.
-    """
-    census = any(_wanted(check, checks) for check in _OF_THE_CENSUS)
-    known = learn(reference, spec, rows, census=census)
-    measured = measure_source(current, known.fit)
-    more = skewed(current, offline, known.fit) if offline else ()
-    return check_profiles(measured, known, false_alarms=false_alarms, checks=checks, more=more)
+def needs_census(checks: Collection[str]) -> bool:
+    """Whether any of the checks that are wanted is judged from a census."""
+    return any(_wanted(check, checks) for check in _OF_THE_CENSUS)
 
 
 def fit_rows(source: Source) -> pl.DataFrame:
@@ -176,7 +151,7 @@ def judge(
         the verdicts, under the operator's names, and how many tests shared the budget.
     """
     fit, window = reference.fit, current.window
-    schema, comparable = judge_schema(fit.columns, _without_label(current.columns, fit), window)
+    schema, comparable = judge_schema(fit.columns, _without_label(current.columns, fit), window, current.rows)
     how = Comparison(
         watched=tuple(one for one in fit.watched if fit.named(one.column) in comparable),
         label=LABEL,
@@ -229,7 +204,9 @@ def _drafts(current: TableProfile, reference: TableProfile, comparable: Collecti
     before, now = reference.census, current.census
     if before is None or now is None:
         return drafts
-    drafts += judge_duplicates(before, now, window)
+    # Rows that lack a column are alike for that reason alone, which is told already.
+    whole = all(column in comparable for column, one in fit.columns.items() if one.kind)
+    drafts += judge_duplicates(before, now, window) if whole else []
     alike = [
         *judge_cardinality(before, now, window, narrower=_narrower(window, reference.window)),
         *judge_correlation(before, now, window),
@@ -239,7 +216,7 @@ def _drafts(current: TableProfile, reference: TableProfile, comparable: Collecti
     # they are alike.
     drafts += [replace(draft, mild=reference.window is not None) for draft in alike]
     drafts += judge_output(before, now, window)
-    absent = {column for column in fit.columns if column not in comparable}
+    absent = {column for column, one in fit.columns.items() if column not in comparable and not one.part}
     return [draft for draft in drafts if fit.named(draft.verdict.column) not in absent]
 
 
@@ -309,9 +286,11 @@ def _width(sample: pl.DataFrame, spec: Spec) -> Duration | None:
     times = arrange_table(sample.select(column), spec, name="reference")[EVENT_TIME].drop_nulls()
     if not len(times):
         return None
-    lasts = int(times.max()) + 1 - int(times.min())  # type: ignore[arg-type]
+    # Of most rows: one that is dated 1970 must not make windows of years.
+    first, last = (int(times.quantile(share, "nearest")) for share in (_EDGE, 1.0 - _EDGE))  # type: ignore[arg-type]
+    lasts = last + 1 - first
     width: Duration = min(spec.evaluate_every, max(lasts // _WINDOWS_MIN, 1))
-    # A minute more than needed, since a sample need not hold the first row nor the last.
+    # A minute more than needed, since most rows are not all, and a sample need not hold the first or last of them.
     return max(width, -(-lasts // _WINDOWS_MAX) + MINUTE if lasts > width * _WINDOWS_MAX else width)
 
 

@@ -17,7 +17,7 @@ from killick.checks.schema import ColumnType
 from killick.checks.watched import Comparable, Watched
 from killick.engine.measure import DECIDED, outcomes_of
 from killick.engine.threads import over_columns
-from killick.errors import DataError, Mistake
+from killick.errors import DataError, Mistake, SpecError, did_you_mean
 from killick.identity import fingerprint
 from killick.profiles.categorical import CategoricalScale, category_counts, fit_categorical
 from killick.profiles.census import Questions
@@ -25,6 +25,7 @@ from killick.profiles.facets import LongList, Text, Time, fit_facets
 from killick.profiles.faults import Output
 from killick.profiles.kpis import fit_kpi
 from killick.profiles.numeric import NumericScale, fit_numeric
+from killick.profiles.outcome_rows import Decision, decision_words
 from killick.profiles.outcomes_binary import BinaryOutcome
 from killick.profiles.outcomes_classes import fit_classes
 from killick.profiles.outcomes_values import fit_values
@@ -34,10 +35,13 @@ from killick.profiles.scores import ScoreScale
 from killick.telemetry.columns import EVENT_TIME, LABEL, PARTS, PREDICTION_ID, SCORE
 from killick.telemetry.door import arrange, features_of
 from killick.telemetry.kinds import column_kinds, override_mistakes
+from killick.telemetry.positive import positive_decision
+from killick.telemetry.segments import group_by
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from killick.checks.reference import SegmentKey
     from killick.clock import Duration
     from killick.profiles.facets import Facets
     from killick.profiles.outcomes import OutcomeScale
@@ -63,6 +67,7 @@ class Fit:
         schema: the reference's types, for a table that is empty or null where the reference is not.
         width: how wide the windows are that a reference is cut into; None without event times.
         asked: what a census asks of the rows; None where none is taken.
+        segments: those that rows are told apart by; a row of any other is in its grouping's rest.
     """
 
     spec: Spec
@@ -71,6 +76,7 @@ class Fit:
     schema: pl.Schema
     width: Duration | None = None
     asked: Questions | None = None
+    segments: tuple[SegmentKey, ...] = ()
 
     @cached_property
     def names(self) -> Mapping[str, str]:
@@ -81,7 +87,7 @@ class Fit:
     def fingerprint(self) -> str:
         """Two profiles with the same one can be added and compared."""
         asked = self.asked.fingerprint if self.asked else None
-        return fingerprint([self.scale.fingerprint, self.spec.fingerprint, self.width, asked])
+        return fingerprint([self.scale.fingerprint, self.spec.fingerprint, self.width, asked, self.segments])
 
     @cached_property
     def watched(self) -> tuple[Watched, ...]:
@@ -149,7 +155,33 @@ def learn_fit(table: pl.DataFrame, spec: Spec, *, width: Duration | None = None,
     scale = _learn_scale(arranged, spec, {name: one.kind for name, one in columns.items() if one.kind})
     timeless = {n for n, one in columns.items() if one.kind == "timestamp"} - {one.column for one in scale.facets}
     columns |= {name: ColumnType(None, columns[name].name, _TIMELESS) for name in timeless}
-    return Fit(spec, scale, columns, table.schema, width, _questions(arranged, spec, scale) if census else None)
+    asked = _questions(arranged, spec, scale) if census else None
+    segments = tuple(segment for by in ((), *spec.segments) for segment in group_by(arranged, by).segments)
+    return Fit(spec, scale, columns, table.schema, width, asked, segments)
+
+
+def refuse_strangers(spec: Spec, tables: Sequence[Sequence[str]]) -> None:
+    """Refuse a spec that names columns which no table has: a misspelt label would be a label that never comes.
+
+    Raises:
+        SpecError: with every such name.
+    """
+    schema, known = spec.schema, {column for table in tables for column in table}
+    named = {
+        "schema.prediction_id": schema.prediction_id,
+        "schema.event_time": schema.event_time,
+        "schema.entity_id": schema.entity_id,
+        "schema.score": schema.score,
+        "schema.decision": schema.decision,
+        "schema.label.column": schema.label.column if schema.label else None,
+        **{f"schema.score.{each}": column for each, column in schema.scores.items()},
+        **{f"schema.kpis.{kpi.name}": kpi.name for kpi in schema.kpis},
+        **{f"features.override.{column}": column for column in spec.features.override},
+    }
+    strangers = {place: column for place, column in named.items() if column and column not in known}
+    if tables and strangers:
+        problem = "names a column that neither table has"
+        raise SpecError(*(Mistake(at, problem, one, hint=did_you_mean(one, known)) for at, one in strangers.items()))
 
 
 def column_types(
@@ -175,7 +207,13 @@ def column_types(
     for column, own in column_kinds(table, wanted, spec.features.override).items():
         then = like[column].kind if like and column in like else None
         kind = then if own in _TEXTUAL and then in _TEXTUAL else own
+        if own is None and then == "embedding" and table.schema[column].is_nested():
+            kind = then  # a list that holds nothing has no length to know it by
         found[column] = ColumnType(kind, str(table.schema[column]))
+    parts = {"prediction_id": schema.prediction_id, "event_time": schema.event_time, "entity_id": schema.entity_id}
+    for part, named in parts.items():
+        if named and named in table.columns and named not in found:
+            found[named] = ColumnType(None, str(table.schema[named]), part=part)
     return found
 
 
@@ -254,11 +292,12 @@ def _learn_scale(arranged: pl.DataFrame, spec: Spec, watched: Mapping[str, Kind]
 
 def _learn_outcome(arranged: pl.DataFrame, spec: Spec) -> OutcomeScale | None:
     """Learn what performance is computed from; None for a model without labels, or one that says nothing."""
-    known = outcomes_of(arranged, spec)
+    decision = _decision(arranged, spec)
+    known = outcomes_of(arranged, spec, decision)
     if spec.schema.label is None or (known.scores is None and known.decisions is None):
         return None
     if spec.task == "binary":
-        return BinaryOutcome(_OUTCOME, spec.schema.decision_threshold)
+        return BinaryOutcome(_OUTCOME, spec.schema.decision_threshold, decision)
     if spec.task == "multiclass":
         return fit_classes(_OUTCOME, known.labels, known.decisions) if known.decisions is not None else None
     return fit_values(_OUTCOME, known.labels, known.scores) if known.scores is not None else None
@@ -273,6 +312,8 @@ def _questions(arranged: pl.DataFrame, spec: Spec, scale: Scale) -> Questions:
     texts = [one.column for one in scale.facets if isinstance(one, Text)]
     times = [one.column for one in scale.facets if isinstance(one, Time)]
     scores = tuple(schema.scores.values()) or ((SCORE,) if SCORE in arranged.columns else ())
+    told = scale.outcome
+    decision = told.decision if isinstance(told, BinaryOutcome) else _decision(arranged, spec)
     outcome = None
     if LABEL in arranged.columns:
         score = SCORE if SCORE in arranged.columns and spec.task != "multiclass" else None
@@ -292,14 +333,19 @@ def _questions(arranged: pl.DataFrame, spec: Spec, scale: Scale) -> Questions:
         numeric=tuple(p for p in own if isinstance(p, NumericScale) and p.column not in made),
         binned=tuple(p for p in own if p.column not in (LABEL, schema.decision)) if outcome else (),
         outcome=outcome,
-        output=Output(scores, spec.task != "regression", _binary_decision(spec), schema.decision_threshold)
-        if scores
-        else None,
+        output=Output(scores, spec.task != "regression", decision, schema.decision_threshold) if scores else None,
     )
 
 
-def _binary_decision(spec: Spec) -> str | None:
-    return spec.schema.decision if spec.task == "binary" else None
+def _decision(arranged: pl.DataFrame, spec: Spec) -> Decision | None:
+    """Learn how a binary model's decisions are read; None where the spec names none."""
+    column, label = spec.schema.decision, spec.schema.label
+    if column is None or spec.task != "binary":
+        return None
+    if column not in arranged.columns:
+        return Decision(column, None)
+    scores = arranged[SCORE] if SCORE in arranged.columns else None
+    return Decision(column, positive_decision(decision_words(arranged[column]), scores, label and label.positive))
 
 
 def _bound(arranged: pl.DataFrame) -> float | None:

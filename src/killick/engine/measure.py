@@ -10,11 +10,11 @@ from killick.checks.reference import EVERYTHING, HealthyWindow, Reference
 from killick.clock import DAY, FOREVER, Window
 from killick.errors import DataError, Mistake
 from killick.ports.control import ProfileKey
-from killick.profiles.outcome_rows import Outcomes, scores_of
+from killick.profiles.outcome_rows import Outcomes, decided, scores_of
+from killick.profiles.outcomes_binary import BinaryOutcome
 from killick.profiles.profile import Profile, profile_groupings, profile_outcomes
 from killick.profiles.scale import fit_scale
 from killick.telemetry.columns import EVENT_TIME, LABEL, ROLE, SCORE, VERSION, features
-from killick.telemetry.door import binary_labels
 from killick.telemetry.infer import column_kinds
 from killick.telemetry.segments import Grouping, group_by
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from killick.checks.reference import BySegment, SegmentKey
     from killick.clock import Duration
     from killick.profiles.cells import Ints
+    from killick.profiles.outcome_rows import Decision
     from killick.profiles.profile import Each, Groups
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
@@ -208,7 +209,7 @@ def _both(
     profiles = profile_groupings(scale, arranged, groupings, each)
     if not scale.awaited or not {LABEL, *(part.column for part in scale.kpis)} & set(arranged.columns):
         return profiles
-    known = outcomes_of(arranged, spec)
+    known = outcomes_of(arranged, spec, scale.outcome.decision if isinstance(scale.outcome, BinaryOutcome) else None)
     outcomes = [profile_outcomes(scale, known, *groups) for groups in groupings]
     return [
         [profile + outcome for profile, outcome in zip(*both, strict=True)]
@@ -216,13 +217,19 @@ def _both(
     ]
 
 
-def outcomes_of(arranged: pl.DataFrame, spec: Spec) -> Outcomes:
-    """Return what an arranged table says of how its predictions turned out."""
+def outcomes_of(arranged: pl.DataFrame, spec: Spec, decision: Decision | None) -> Outcomes:
+    """Return what an arranged table says of how its predictions turned out.
+
+    Args:
+        arranged: the rows.
+        spec: which column plays which part.
+        decision: how a binary model's decisions are read; None where none are recorded.
+    """
     held = {name: arranged[name] for name in arranged.columns}
     labels, scores, label_scores = held.get(LABEL), held.get(SCORE), None
     decisions = held.get(spec.schema.decision) if spec.schema.decision else None
-    if spec.task == "binary" and decisions is not None:
-        decisions = _binary_decisions(decisions, spec)
+    if spec.task == "binary":
+        decisions = decided(arranged, decision) if decision else None
     classes = {name: held[column] for name, column in spec.schema.scores.items() if column in held}
     if classes:
         decisions = held[DECIDED] if decisions is None else decisions
@@ -230,12 +237,3 @@ def outcomes_of(arranged: pl.DataFrame, spec: Spec) -> Outcomes:
         label_scores = None if labels is None else scores_of(labels, classes)
     kpis = {kpi.name: held[kpi.name] for kpi in spec.schema.kpis if kpi.name in held}
     return Outcomes(labels=labels, scores=scores, decisions=decisions, label_scores=label_scores, kpis=kpis)
-
-
-def _binary_decisions(decisions: pl.Series, spec: Spec) -> pl.Series | None:
-    """Decisions as 0 and 1, read like the labels; None where they cannot be: then they follow from the threshold."""
-    positive = spec.schema.label.positive if spec.schema.label else None
-    try:
-        return binary_labels(decisions, positive, "decision")
-    except DataError:
-        return None

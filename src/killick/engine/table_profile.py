@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from killick.checks.reference import HealthyWindow, Reference
+from killick.checks.reference import HealthyWindow
 from killick.clock import Window
 from killick.engine.fit import arrange_table, column_types
 from killick.engine.measure import profile_table
-from killick.engine.saved import Held, pack_table, unpack_table
+from killick.engine.saved import BYTES_MAX, Kept, pack_table, unpack_table
 from killick.engine.threads import ahead, over_columns
 from killick.errors import CallError, DataError, Mistake, OutsideError
 from killick.profiles.census import take_census
 from killick.reports.report import Extent
+from killick.reports.words import counted
 from killick.telemetry.columns import EVENT_TIME
 
 if TYPE_CHECKING:
@@ -31,33 +32,15 @@ if TYPE_CHECKING:
     from killick.clock import Instant
     from killick.engine.fit import Fit
     from killick.ports.tables import Source
-    from killick.profiles.census import Census
     from killick.profiles.profile import Each, Profile
 
 
-@dataclass(frozen=True, slots=True)
-class TableProfile:
-    """A table in profiles.
+@dataclass(frozen=True, slots=True, repr=False)
+class TableProfile(Kept):
+    """A table in profiles: see `Kept` for what it holds."""
 
-    Attributes:
-        fit: how it was measured. Only profiles of the same fit add up and can be compared.
-        by_segment: its rows' profile in each segment; the whole is the empty one.
-        windows: the same for each window of event time, where these were asked for.
-        columns: which columns it has, under the operator's names, and what they are watched as.
-        extent: how many rows, from when to when.
-        middle: the median event time.
-        timeless: how many rows should have an event time, and have none.
-        census: what is kept of all rows besides counts, where one is taken.
-    """
-
-    fit: Fit
-    by_segment: BySegment
-    columns: Mapping[str, ColumnType]
-    extent: Extent
-    middle: Instant | None = None
-    windows: tuple[HealthyWindow, ...] = ()
-    census: Census | None = None
-    timeless: int = 0
+    def __repr__(self) -> str:
+        return f"<Profile of {counted(self.rows, 'row')} in {counted(len(self.segments), 'segment')}>"
 
     @property
     def rows(self) -> int:
@@ -75,11 +58,6 @@ class TableProfile:
         start, end = self.extent.start, self.extent.end
         return None if start is None or end is None else Window(start, end)
 
-    @property
-    def reference(self) -> Reference:
-        """The profiles as what others are compared with."""
-        return Reference(self.fit.scale, self.by_segment, self.windows)
-
     def __add__(self, other: TableProfile) -> TableProfile:
         self._refuse_other_fit(other)
         times = [time for e in (self.extent, other.extent) for time in (e.start, e.end) if time is not None]
@@ -87,7 +65,7 @@ class TableProfile:
         return TableProfile(
             fit=self.fit,
             by_segment=_added(self.by_segment, other.by_segment),
-            columns={**self.columns, **other.columns},
+            columns=_columns_added(self, other),
             extent=Extent(self.rows + other.rows, *span),
             middle=_between(self, other),
             windows=_windows_added(self.windows, other.windows),
@@ -117,9 +95,8 @@ class TableProfile:
         Raises:
             OutsideError: the file could not be written.
         """
-        held = Held(self.fit, self.reference, self.columns, self.extent, self.middle, self.census, self.timeless)
         try:
-            Path(path).write_bytes(pack_table(held))
+            Path(path).write_bytes(pack_table(self))
         except OSError as error:
             raise OutsideError(f"{path} could not be written: {error.strerror or error}") from error
 
@@ -131,20 +108,12 @@ class TableProfile:
             DataError: it is not there, or no profile.
         """
         try:
+            if Path(path).stat().st_size > BYTES_MAX:
+                raise DataError(Mistake(str(path), f"is no profile: it is larger than {BYTES_MAX >> 20} MB"))
             packed = Path(path).read_bytes()
         except OSError as error:
             raise DataError(Mistake(str(path), f"cannot be read: {error.strerror or error}")) from None
-        held = unpack_table(packed, name=str(path))
-        return cls(
-            fit=held.fit,
-            by_segment=held.reference.profiles,
-            columns=held.columns,
-            extent=held.extent,
-            middle=held.middle,
-            windows=held.reference.windows,
-            census=held.census,
-            timeless=held.timeless,
-        )
+        return unpack_table(packed, cls, name=str(path))
 
     def _refuse_other_fit(self, other: TableProfile) -> None:
         if self.fit.fingerprint != other.fit.fingerprint:
@@ -206,7 +175,7 @@ def _measured(present: pl.DataFrame, columns: Mapping[str, ColumnType], fit: Fit
     times = arranged[EVENT_TIME].drop_nulls() if EVENT_TIME in arranged.columns else pl.Series([], dtype=pl.Int64)
     span = (int(times.min()), int(times.max()) + 1) if len(times) else (None, None)  # type: ignore[arg-type]
     width = fit.width if how.windows and len(times) else None
-    made = profile_table(fit.scale, arranged, kept, width, each=how.each)
+    made = profile_table(fit.scale, arranged, kept, width, fit.segments, each=how.each)
     return TableProfile(
         fit=fit,
         by_segment=made.profiles,
@@ -220,33 +189,34 @@ def _measured(present: pl.DataFrame, columns: Mapping[str, ColumnType], fit: Fit
 
 
 def _present(table: pl.DataFrame, fit: Fit) -> pl.DataFrame:
-    """Give a table the reference's types where its own say nothing: all null, or whole numbers as floats.
-
-    A column of nulls has the type that its reader guessed; pandas makes floats of whole numbers beside a null.
-    """
+    """Give a table the reference's types where its own say nothing: a column of nulls has the type that was guessed."""
     casts = []
     for column, dtype in table.schema.items():
         known = fit.schema.get(column)
         if known is None or known == dtype:
             continue
-        if table[column].null_count() == table.height or (
-            dtype.is_float() and known.is_integer() and _whole(table[column])
-        ):
+        if table[column].null_count() == table.height:
             casts.append(pl.col(column).cast(known, strict=False))
     return table.with_columns(casts)
-
-
-def _whole(series: pl.Series) -> bool:
-    values = series.fill_nan(None).drop_nulls()
-    return bool(values.is_finite().all() and (values % 1 == 0).all())
 
 
 def _can_divide(table: pl.DataFrame, column: str, fit: Fit) -> bool:
     """Whether a column can make segments of a table: it is there, and of the reference's kind."""
     if column not in table.columns:
         return False
-    now, then = table.schema[column], fit.schema[column]
-    return now == then or now.is_numeric() == then.is_numeric()
+    now, then = table.schema[column], fit.schema.get(column)
+    return then is not None and (now == then or now.is_numeric() == then.is_numeric())
+
+
+def _columns_added(one: TableProfile, other: TableProfile) -> dict[str, ColumnType]:
+    """The columns of both; of two types of one column, that which is not the reference's: it is what must be told."""
+    known = one.fit.columns
+    strange = {
+        column: held
+        for column, held in other.columns.items()
+        if column in one.columns and column in known and held.kind != known[column].kind
+    }
+    return {**other.columns, **one.columns, **strange}
 
 
 def _added(one: BySegment, other: BySegment) -> dict[SegmentKey, Profile]:

@@ -27,6 +27,7 @@ from killick.identity import fingerprint
 from killick.profiles.buckets import Buckets
 from killick.profiles.categorical import CategoricalScale  # noqa: TC001 - msgspec reads the annotation
 from killick.profiles.faults import Faults, Output, faults_of
+from killick.profiles.frame_codec import is_flat
 from killick.profiles.gram import COLUMNS_MAX, Gram, as_numbers
 from killick.profiles.numeric import NumericScale  # noqa: TC001 - msgspec reads the annotation
 from killick.profiles.outcomes import ScoreScale  # noqa: TC001 - msgspec reads the annotation
@@ -190,7 +191,9 @@ def take_census(table: pl.DataFrame, asked: Questions, each: Each = map) -> Cens
         each: applies a function to every column; see `profile_groupings`.
     """
     told = [_told(table, name) for name in asked.row]
-    hashes = pl.DataFrame(told).hash_rows(_SEED).to_numpy() if told else np.empty(0, np.uint64)
+    # By name: in whichever order two tables have their columns, the same row has the same hash.
+    named = sorted(told, key=lambda series: series.name)
+    hashes = pl.DataFrame(named).hash_rows(_SEED).to_numpy() if told else np.empty(0, np.uint64)
     identities = _hashes(table, asked.identity) if asked.identity is not None else np.empty(0, np.uint64)
     residuals = residuals_of(table, asked.outcome) if asked.outcome else np.full(table.height, np.nan)
     # The longest first, and none of them knows the others.
@@ -241,14 +244,17 @@ def hash_identity() -> int:
 
 
 def _told(table: pl.DataFrame, name: str) -> pl.Series:
-    """A column as it is hashed and kept: codes of a batch's own dictionary are told as the text that they stand for."""
+    """A column as it is hashed and kept: what is not one number, time or text a row is told as text.
+
+    The codes of a batch's own dictionary stand for another text in the next batch's.
+    """
     if name not in table.columns or table.schema[name] == pl.Null:
         return pl.Series(name, [None], dtype=pl.Float64).new_from_index(0, table.height)
     series = table[name]
     if isinstance(series.dtype, (pl.Categorical, pl.Enum)):
         return series.cast(pl.String)
-    if isinstance(series.dtype, pl.Object):
-        return pl.Series(name, [None if value is None else repr(value) for value in series], dtype=pl.String)
+    if not is_flat(series.dtype):
+        return pl.Series(name, [None if value is None else repr(value) for value in series.to_list()], dtype=pl.String)
     return series
 
 

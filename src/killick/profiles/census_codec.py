@@ -1,8 +1,8 @@
 """The bytes of a census: versioned, and refused by name when they are half there.
 
 A packed census is a MessagePack map: the schema's name, the questions, and each array, little-endian and
-zlib-compressed; the sample is an Arrow IPC file, compressed as well. The questions say how long each array can be, so
-a bomb is refused after its first byte too many.
+zlib-compressed; the sample is a frame of our own form, compressed as well. The questions say how long each array can
+be, so a bomb is refused after its first byte too many.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ CENSUS_SCHEMA = "killick.census/1"
 
 _NUMBER_BYTES = 8
 _BUCKETS_MAX = 1 << 16
+# Of all columns together, a gigabyte: a thousand columns may use every bucket there is, and more of them not all.
+_BUCKETS_TOTAL = 1 << 26
 # Sixteen kB a row: beyond it the rows hold documents, and a sample of them is no summary.
 _SAMPLE_BYTES_MAX = SAMPLE_ROWS * 16_384
 
@@ -113,6 +115,7 @@ def unpack_census(packed: bytes) -> Census:
             raise _refused(f"census.{what}", f"holds {len(found)} entries where {len(wanted)} were asked for")
     repeats = _sketch(held.repeats, ROWS_KEPT, "repeats")
     side = len(asked.correlated)
+    most = min(_BUCKETS_MAX, _BUCKETS_TOTAL // max(len(asked.numeric), 1))
     return Census(
         asked=asked,
         hashed_by=held.hashed_by,
@@ -120,7 +123,7 @@ def unpack_census(packed: bytes) -> Census:
         repeats=repeats,
         identities=_sketch(held.identities, IDS_KEPT, "identities"),
         values={n: _sketch(one, VALUES_KEPT, n) for n, one in zip(asked.values, held.values, strict=True)},
-        sizes={s.column: _buckets(one, s.column) for s, one in zip(asked.numeric, held.sizes, strict=True)},
+        sizes={s.column: _buckets(one, most, s.column) for s, one in zip(asked.numeric, held.sizes, strict=True)},
         moments=Gram(
             *(
                 _array(one, kind, side * side, "moments", exactly=True).reshape(side, side)
@@ -156,8 +159,8 @@ def _sketch(held: _Counted, capacity: int, what: str) -> Sketch:
     return Sketch(capacity, held.theta, hashes, counts, held.rows)
 
 
-def _buckets(held: _Counted, what: str) -> Buckets:
-    return Buckets(*_keyed(held, "<i8", _BUCKETS_MAX, what))
+def _buckets(held: _Counted, most: int, what: str) -> Buckets:
+    return Buckets(*_keyed(held, "<i8", most, what))
 
 
 def _keyed(held: _Counted, dtype: DTypeLike, most: int, what: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -190,8 +193,8 @@ def _unzipped(packed: bytes, most: int, what: str) -> bytes:
 def _sample(held: _PackedCensus, repeats: Sketch) -> pl.DataFrame:
     raw = _unzipped(held.sample, _SAMPLE_BYTES_MAX, "sample")
     try:
-        rows = unpack_frame(raw)
-    except ValueError as error:
+        rows = unpack_frame(raw, rows_max=SAMPLE_ROWS)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise _refused("census.sample", f"cannot be read: {error}") from None
     below = int(np.searchsorted(repeats.hashes, np.uint64(min(max(held.sample_theta, 0), (1 << 64) - 1))))
     if rows.height != below or (rows.width and tuple(rows.columns) != held.asked.row):

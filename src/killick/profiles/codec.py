@@ -18,6 +18,7 @@ from killick.errors import DataError, Mistake
 from killick.profiles.facets import Facets  # noqa: TC001 - msgspec reads the annotation
 from killick.profiles.kpis import KpiScale
 from killick.profiles.outcomes import OutcomeScale
+from killick.profiles.outcomes_classes import CLASSES_MAX, ClassOutcome
 from killick.profiles.profile import Profile
 from killick.profiles.scale import AnyScale, Scale
 
@@ -89,6 +90,9 @@ def unpack_scale(packed: bytes) -> Scale:
     if held.schema != SCALE_SCHEMA:
         raise _refused("scale", "is of a schema that this version cannot read", held.schema)
     outcomes = [part for part in held.parts if isinstance(part, OutcomeScale)]
+    if any(isinstance(part, ClassOutcome) and len(part.classes) > CLASSES_MAX for part in outcomes):
+        # The confusion grows with their square, so that a short scale could ask for any memory.
+        raise _refused("scale", f"has more classes than {CLASSES_MAX}", None)
     columns = tuple(part for part in held.parts if not isinstance(part, OutcomeScale | KpiScale))
     kpis = tuple(part for part in held.parts if isinstance(part, KpiScale))
     return Scale(columns, outcomes[0] if outcomes else None, held.facets, kpis)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from killick.profiles.categorical import as_text
 from killick.profiles.gram import as_numbers
+from killick.profiles.outcome_rows import Decision, decided
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _SAME = 1e-6
 # Classes are often written with three digits or two; ten of them may then sum to a hundredth more or less than one.
 SUM_REACH = 0.01
-_YES, _NO = ("1", "true", "yes", "y"), ("0", "false", "no", "n")
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -31,13 +30,13 @@ class Output(msgspec.Struct, frozen=True):
     Attributes:
         scores: the columns of its scores: one, or one a class.
         probability: whether a score is one, and so lies in [0, 1].
-        decision: the column of a binary model's decision: boolean, 0 and 1, or yes and no.
+        decision: where a binary model's decision is.
         threshold: above it the decision is positive.
     """
 
     scores: tuple[str, ...]
     probability: bool = True
-    decision: str | None = None
+    decision: Decision | None = None
     threshold: float = 0.5
 
 
@@ -108,11 +107,11 @@ def faults_of(table: pl.DataFrame, output: Output) -> Faults:
 
 def _decisions(table: pl.DataFrame, scores: Floats, output: Output) -> tuple[int, int]:
     """How many decisions can be read beside a score, and how many are not what the threshold makes of it."""
-    if output.decision is None or output.decision not in table.columns:
+    if output.decision is None:
         return 0, 0
-    words = as_text(table[output.decision]).str.to_lowercase()
-    yes, no = (words.is_in(list(known)).fill_null(value=False).to_numpy() for known in (_YES, _NO))
-    known = (yes | no) & np.isfinite(scores)
+    decisions = decided(table, output.decision)
+    yes = (decisions == 1).fill_null(value=False).to_numpy()
+    known = decisions.is_not_null().to_numpy() & np.isfinite(scores)
     # At the threshold itself models differ in which side they take, and rounding may have taken it for them.
     apart = np.abs(scores - output.threshold) > _SAME
     wrong = known & apart & (yes != (scores > output.threshold))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from killick.profiles.cells import Floats
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Where a binary model's decisions are recorded, and which of them are positive.
+
+    Attributes:
+        column: what holds them.
+        positive: the word of the positive one, as `decision_words` writes it; None where nobody knows which it is.
+    """
+
+    column: str
+    positive: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -60,6 +73,28 @@ def scores_of(classes: pl.Series, scores: Mapping[str, pl.Series]) -> pl.Series:
             series.cast(pl.Float64, strict=False).alias("score").zip_with((text == name).fill_null(value=False), found)
         )
     return found
+
+
+def decision_words(decisions: pl.Series) -> pl.Series:
+    """Return decisions as words in lower case, null where there is none: `1.0` is `1`, and true is `true`.
+
+    >>> decision_words(pl.Series([1.0, float("nan")])).to_list(), decision_words(pl.Series(["Yes "])).to_list()
+    (['1', None], ['yes'])
+    """
+    known = decisions.fill_nan(None) if decisions.dtype.is_float() else decisions
+    return as_text(known).str.strip_chars().str.to_lowercase()
+
+
+def decided(table: pl.DataFrame, decision: Decision) -> pl.Series:
+    """Return a binary model's decisions as 1 where they are positive, 0 where they are not; null where unknown.
+
+    >>> table = pl.DataFrame({"said": ["approve", "reject", None]})
+    >>> decided(table, Decision("said", "approve")).to_list(), decided(table, Decision("said", None)).to_list()
+    ([1, 0, None], [None, None, None])
+    """
+    if decision.positive is None or decision.column not in table.columns:
+        return pl.Series(decision.column, [None], dtype=pl.Int64).new_from_index(0, table.height)
+    return (decision_words(table[decision.column]) == decision.positive).cast(pl.Int64)
 
 
 def numbers(series: pl.Series | None, rows: int) -> Floats:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from killick.profiles.cells import Cells
-from killick.profiles.outcome_rows import numbers
+from killick.profiles.outcome_rows import Decision, numbers
 from killick.profiles.scores import SCORE_BINS, log_losses, score_bins, valid_scores
 
 if TYPE_CHECKING:
@@ -27,11 +27,23 @@ if TYPE_CHECKING:
 _CONFUSION = 4
 
 
-class BinaryOutcome(msgspec.Struct, frozen=True, tag="outcome", tag_field="kind"):
-    """The yardstick of a binary outcome. Above `threshold` a score is a positive decision, where none was recorded."""
+class BinaryOutcome(msgspec.Struct, frozen=True, tag="outcome", tag_field="kind", omit_defaults=True):
+    """The yardstick of a binary outcome.
+
+    Attributes:
+        column: what the outcome is called.
+        threshold: above it a score is a positive decision, where `decision` is None.
+        decision: where decisions are recorded: then they are read, and never follow from the threshold.
+    """
 
     column: str
     threshold: float
+    decision: Decision | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether decisions are recorded, and nobody knows which of them are positive."""
+        return self.decision is not None and self.decision.positive is None
 
     @property
     def counts_width(self) -> int:

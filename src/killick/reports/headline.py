@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from killick.checks.verdict import Verdict
     from killick.reports.words import Segment
 
+BUSINESS = "business."
 # What a certain fault is called in a sentence about columns; one that is not here gives its own reason.
 _FAULTS = {
     "columns_missing": ("column is missing", "columns are missing"),
@@ -81,11 +82,20 @@ def _lost(losses: Sequence[Verdict]) -> list[str]:
     for verdict in losses:
         if verdict.segment == losses[0].segment and verdict.value is not None and verdict.effect is not None:
             now, before = (amount(value, verdict.metric) for value in (verdict.value, verdict.value - verdict.effect))
-            told.append(f"{metric(verdict.metric)} {now} ({before} in the reference)")
+            # A verdict without reference rows was compared with a number that somebody declared.
+            origin = "in the reference" if verdict.n_reference else "declared"
+            told.append(f"{_number(verdict)} {now} ({before} {origin})")
     if not told:
         return [_reason(verdict) for verdict in losses[:1]]
     there = f" at {place(losses[0].segment)}" if losses[0].segment else ""
     return [f"The model does worse{there}: {listed(told[:REASONS_MAX])}."]
+
+
+def _number(verdict: Verdict) -> str:
+    """Name a number of the model: a metric by its own name, a business figure by the figure's."""
+    if verdict.check.startswith(BUSINESS):
+        return f"{metric(verdict.metric)} {verdict.check.removeprefix(BUSINESS)}"
+    return metric(verdict.metric)
 
 
 def _changed(verdicts: Sequence[Verdict], failed: Sequence[Verdict]) -> list[str]:

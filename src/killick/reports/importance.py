@@ -43,8 +43,10 @@ def importance(verdict: Verdict) -> tuple[int, int, bool, float, str, Segment]:
     >>> sorted([small, large], key=importance)[0].value
     9.0
     """
-    # Of what holds, the nearest to its threshold comes first.
-    far = margin(verdict)
+    # Of what holds, the nearest to its threshold comes first. A drift that warns is below the threshold that windows
+    # set, which is another for each column: there the largest comes first.
+    warned = verdict.status == "warn" and verdict.check.startswith(DRIFT)
+    far = finite(verdict.value) or 0.0 if warned else margin(verdict)
     return (
         BY_STATUS.index(verdict.status),
         family(verdict),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import polars as pl
 
-from killick.errors import DataError, Mistake, did_you_mean
+from killick.errors import DataError, Mistake, SpecError, did_you_mean
 from killick.telemetry.columns import (
     ENTITY_ID,
     EVENT_TIME,
@@ -338,8 +338,16 @@ def _parsed(text: pl.Series) -> pl.Series:
 
 
 def _located(local: pl.Series, time_zone: str) -> pl.Series:
-    """Put local times on the world's clock."""
-    found = local.dt.replace_time_zone(time_zone, ambiguous="earliest", non_existent="null")
+    """Put local times on the world's clock.
+
+    Raises:
+        SpecError: nobody knows the time zone.
+    """
+    try:
+        found = local.dt.replace_time_zone(time_zone, ambiguous="earliest", non_existent="null")
+    except pl.exceptions.ComputeError:
+        hint = "write UTC, or a name such as America/New_York"
+        raise SpecError(Mistake("schema.time_zone", "is no time zone that is known", time_zone, hint=hint)) from None
     if found.null_count() > local.null_count():
         # No zone has two leaps within a day, so a day earlier the old offset was in force.
         day = timedelta(days=1)

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from math import sqrt
-from typing import Any
 
 import polars as pl
 
@@ -24,7 +22,9 @@ from killick.spec.document import Features, Label, Schema, Spec, Task
 from killick.spec.load import sealed
 from killick.spec.scalars import NAME
 from killick.telemetry import roles
+from killick.telemetry.columns import PARTS
 from killick.telemetry.kinds import column_kinds
+from killick.telemetry.positive import called_positive, scored_higher
 from killick.telemetry.search import (
     Search,
     is_time,
@@ -48,8 +48,6 @@ _COUNTER_ROWS_MIN = 100
 _CLASSES_MAX = 20
 # More groups than this are hard to look at, and each has few rows.
 _SEGMENTS_MAX = 20
-# Two mean scores that differ by so many standard errors differ for a reason: by chance one time in 370.
-_ERRORS_APART = 3
 # Where both errors cost the same (`Schema.decision_threshold`).
 _HALF = 0.5
 
@@ -167,10 +165,13 @@ def _positive(search: Search, label: Label, score: str | None) -> str | int | No
     values = _values(search, label.column)
     if values.dtype == pl.Boolean or (values.dtype.is_numeric() and values.is_in([0, 1]).all()):
         return None
-    found = [value for value in values.to_list() if str(value).lower() in roles.POSITIVE]
+    found = called_positive(values.to_list())
     why = "is taken for positive"
     if len(found) != 1 and score:
-        found, why = _scored_higher(search.table, label.column, score), f"is taken for positive: its {score} is higher"
+        found, why = (
+            scored_higher(search.table[label.column], search.table[score]),
+            f"is taken for positive: its {score} is higher",
+        )
     if len(found) == 1:
         positive = found[0] if isinstance(found[0], str) else int(found[0])
         search.note("label", f"IN DOUBT: {positive!r} {why}")
@@ -178,17 +179,6 @@ def _positive(search: Search, label: Label, score: str | None) -> str | int | No
     shown = ", ".join(repr(value) for value in values.sort().to_list())
     search.note("label", f"IN DOUBT: say which value is positive: {shown}")
     return None
-
-
-def _scored_higher(table: pl.DataFrame, label: str, score: str) -> list[Any]:
-    """Return the label whose mean score is surely the higher of two, if it is."""
-    scored = table.select(label, pl.col(score).fill_nan(None)).drop_nulls()
-    means = scored.group_by(label).agg(mean=pl.col(score).mean(), error=pl.col(score).var() / pl.len())
-    ranked = means.sort("mean", descending=True)
-    if ranked.height != 2 or ranked["error"].null_count():  # noqa: PLR2004 - one value and the other
-        return []
-    apart = ranked["mean"][0] - ranked["mean"][1]
-    return ranked[label].to_list()[:1] if apart > _ERRORS_APART * sqrt(ranked["error"].sum()) else []
 
 
 def _predictions(search: Search, task: Task) -> tuple[str | None, str | None]:
@@ -247,7 +237,10 @@ def _no_features(search: Search) -> tuple[str, ...]:
     reasons = {}
     for column in search.free:
         name = normal(column)
-        if not search.kind(column):
+        if column in PARTS:
+            # Whatever it means here, elsewhere in the house it would be taken for that part.
+            reasons[column] = f"{column} is a name that the house keeps for itself; rename the column to watch it"
+        elif not search.kind(column):
             reasons[column] = f"{column} ({search.table.schema[column]}) cannot be watched"
         elif _counts_rows(search, column):
             reasons[column] = f"{column} counts rows"

@@ -64,4 +64,7 @@ LATENCIES = ("latency", "latency_seconds")
 STATUSES = ("prediction_status", "status_code", "http_status")
 NEVER = re.compile(r"(?!)")
 SPLITS = frozenset({"partition", "split", "fold"})
-POSITIVE = frozenset({"yes", "y", "true", "t", "1", "positive", "pos"})
+# Labels and decisions alike.
+POSITIVE = frozenset({"yes", "y", "true", "t", "1", "positive", "pos", "approve", "approved"})
+# What the positive value is called where only the other one is there.
+OPPOSITES = {"no": "yes", "n": "y", "false": "true", "f": "t", "0": "1", "negative": "positive", "neg": "pos"}

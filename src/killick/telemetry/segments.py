@@ -101,7 +101,12 @@ def band_values(table: pl.DataFrame, band: Band) -> pl.Series:
     """Return each row's value of a band, as text."""
     column = table[band.column]
     if not band.bins:
-        return column.cast(pl.String, strict=False).fill_null(MISSING)
+        text = column.cast(pl.String, strict=False)
+        if column.dtype.is_float():
+            # One fraction makes a table's codes floats: 1.0 must stay the segment that 1 was.
+            whole = column.cast(pl.Int64, strict=False)
+            text = text.zip_with((whole.cast(column.dtype) != column).fill_null(value=True), whole.cast(pl.String))
+        return text.fill_null(MISSING)
     values = column.cast(pl.Float64, strict=False).to_numpy()
     labels = np.array(band.labels)[np.searchsorted(band.bins, values, side="right")]
     return pl.Series(band.name, np.where(np.isnan(values), MISSING, labels), dtype=pl.String)
