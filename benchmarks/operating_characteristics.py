@@ -139,7 +139,8 @@ def _gaps(at: int) -> float:
 
 def by_method(watched: tuple[Watched, ...], name: str) -> tuple[Watched, ...]:
     """Return the columns, judged by a method where it fits."""
-    return tuple(replace(one, method=name if METHODS[name].fits(one.kind) else one.method) for one in watched)
+    ordered = METHODS[name].ordered
+    return tuple(replace(one, method=one.method if ordered and one.kind != "numeric" else name) for one in watched)
 
 
 def false_alarms(columns: int, runs: int, method: str = "psi") -> Iterator[tuple[int, int, int]]:

@@ -41,6 +41,16 @@ def test_a_column_that_stands_still_is_found() -> None:
     assert constants(["a", "b"] * 250, ["new"] * 50 + ["newer"] * 50, "few").status == "ok"
 
 
+def test_numbers_that_floats_cannot_tell_apart_are_not_called_the_same() -> None:
+    """A hundred ids near 1e18, of which float64 knows eight; of smaller ones no more is told than is known."""
+    rng = np.random.default_rng(3)
+    before = rng.integers(0, 2**62, 500).tolist()
+    ids = constants(before, [10**18 + at % 100 for at in range(2_000)])
+    assert (ids.status, ids.reason) == ("ok", "at most 99.95 % of 2,000 values are the same")
+    near = constants(rng.normal(size=500).tolist(), (0.31 + 1e-6 * rng.normal(size=100)).tolist())
+    assert "all 100 values are the same but for a ten-thousandth of the reference's spread at most" in near.reason
+
+
 def test_a_column_that_hardly_ever_differed_may_stand_still() -> None:
     """One row in five hundred, or none; and too few rows are not known."""
     assert constants(["a"] * 498 + ["b", "b"], ["a"] * 100, "few").status == "ok"

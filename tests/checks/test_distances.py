@@ -10,7 +10,8 @@ from killick.checks.distances import ROWS_MIN, means, moved, movement_metric, mo
 from killick.profiles.categorical import CategoricalScale
 from killick.profiles.profile import Profile, profile_rows
 from killick.profiles.scale import fit_scale
-from killick.stats.distances import psi, total_variation
+from killick.stats.distances import psi
+from killick.stats.moved import share_moved
 from tests.checks.worlds import SCALE, a_profile
 
 RNG = np.random.default_rng(8)
@@ -50,7 +51,7 @@ def test_wasserstein_of_scores_agrees_with_scipy() -> None:
 def test_a_category_moves_by_total_variation() -> None:
     """Other and missing are cells like any other."""
     assert moved(SCALE["carrier"], [OLD], [NEW])[0] == pytest.approx(1 - (1 / 3 + 1 / 4))
-    witness = total_variation([3000, 1000, 0, 0, 0], [1000, 1000, 0, 500, 500])
+    witness = share_moved([3000, 1000, 0, 0, 0], [1000, 1000, 0, 500, 500])
     assert moved(SCALE["carrier"], [OLD], [NEW])[0] == pytest.approx(float(witness))
     assert [movement_metric(SCALE[column]) for column in ("temp", "carrier")] == ["wasserstein", "total_variation"]
 

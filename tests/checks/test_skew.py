@@ -8,9 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from killick.checks.skew import judge_skew
+from killick.api import check
+from killick.checks.skew import SKEW, judge_skew
 from killick.errors import CallError
 from killick.profiles.pairs import compare_rows
+from killick.spec.load import parse_spec
 from tests.checks.rates import failed, sealed, surely_more_than_promised
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -118,3 +120,16 @@ def test_what_cannot_be_compared_is_inconclusive() -> None:
         compare_rows(online(), online().drop("at"), KEYS, COLUMNS)
     with pytest.raises(CallError, match="keys: is missing"):
         compare_rows(online(), online(), (), COLUMNS)
+
+
+def test_a_feature_that_the_store_lacks_is_said() -> None:
+    """Through the whole check: not what the model made, which no store of features has."""
+    rng = np.random.default_rng(2)
+    table = online().with_columns(p=pl.Series(rng.uniform(size=500)), d=pl.Series(rng.uniform(size=500) > 0.5))
+    spec = parse_spec(
+        "killick: 1\nmodel: m\ntask: binary\nschema: {entity_id: user, event_time: at, score: p, decision: d}\n"
+    )
+    report = check(table, table, spec, offline=table.drop("amount", "p", "d"))
+    found = {v.column: v for v in report.verdicts if v.check == SKEW}
+    assert {name: v.status for name, v in found.items()} == {"amount": "inconclusive", "city": "ok", "items": "ok"}
+    assert found["amount"].reason.startswith("the offline table has no such column")

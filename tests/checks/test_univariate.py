@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from killick.api import check
 from killick.checks.comparison import Comparison, compare
 from killick.checks.drift import CHECK
 from killick.checks.methods import METHODS
@@ -17,6 +18,8 @@ from killick.checks.watched import Watched
 from killick.profiles.numeric import fit_numeric
 from killick.profiles.profile import profile_rows
 from killick.profiles.scale import Scale
+from killick.spec.document import Band, Schema, Spec
+from killick.spec.load import sealed
 from tests.checks.worlds import Learned, a_table, found, judged
 
 if TYPE_CHECKING:
@@ -28,8 +31,9 @@ def test_a_verdict_fails_exactly_above_its_threshold(name: str) -> None:
     """By every method: `threshold` is the value above which a column fails in this run."""
     rng = np.random.default_rng(8)
     learned = Learned(a_table(rng, 1500))
+    ordered = METHODS[name].ordered
     watched = tuple(
-        Watched(w.column, w.kind, w.facets, w.shown, method=name if METHODS[name].fits(w.kind) else "psi")
+        Watched(w.column, w.kind, w.facets, w.shown, method=name if w.kind == "numeric" or not ordered else "psi")
         for w in learned.watched
     )
     statuses = set()
@@ -117,4 +121,33 @@ def test_missing_values_of_a_label_have_only_not_come_yet() -> None:
     assert (verdict.n_reference, verdict.n_current) == (2000, 500)
     assert (CHECK, "few 0") in found(
         judged(learned, late.with_columns(pl.col("few 0").replace("v000", "v003")), label="few 0")
+    )
+
+
+@pytest.mark.parametrize("kind", ["text", "number"])
+def test_a_segments_own_column_has_no_verdict_inside_it(kind: str) -> None:
+    """All its rows are equal there, by whatever name the band goes; outside it is judged, and so are all others."""
+    rng = np.random.default_rng(4)
+    values = ["a", "b"] if kind == "text" else [1, 2]
+    before, now = (pl.DataFrame({"x": rng.normal(size=2_000), "shop": rng.choice(values, 2_000)}) for _ in range(2))
+    spec = sealed(Spec("m", "binary", Schema(), segments=((Band("market", "shop"),),)))
+    verdicts = check(now, before, spec).verdicts
+    assert {v.column for v in verdicts if v.segment and v.column} == {"x"}
+    assert {v.status for v in verdicts if v.column == "shop"} == {"ok"}
+
+
+def test_a_single_category_on_both_sides_is_the_same_and_too_many_are_too_few_rows() -> None:
+    """Rows that are all of one of two, in a segment that another column makes; as many names as rows."""
+    at = np.arange(8_000)
+    table = pl.DataFrame({"shop": np.where(at % 2 == 0, "a", "b"), "till": np.where(at % 4 == 0, "x", "y")})
+    table = table.with_columns(till=pl.when(pl.col("shop") == "b").then(pl.lit("x")).otherwise("till"))
+    spec = sealed(Spec("m", "binary", Schema(), segments=((Band("shop", "shop"),),)))
+    found = {v.segment: v for v in check(table, table, spec).verdicts if v.check == CHECK and v.column == "till"}
+    assert found[("shop", "b"),].status == "ok"
+    many = pl.DataFrame({"name": [f"n{k % 100}" for k in range(100)]})
+    plain = sealed(Spec("m", "binary", Schema()))
+    (verdict,) = (v for v in check(many, many, plain).verdicts if v.check == CHECK)
+    assert (verdict.status, verdict.reason) == (
+        "inconclusive",
+        "100 rows in the reference are too few for 100 categories",
     )

@@ -124,11 +124,11 @@ def test_censuses_of_other_questions_or_hashes_refuse() -> None:
 
 
 def test_columns_of_another_type_refuse() -> None:
-    """A number and a text are not one column of a sample."""
+    """A number and bytes are not one column of a sample."""
     asked = Questions(row=("x",))
-    words = take_census(pl.DataFrame({"x": [[1]]}), asked)
+    words = take_census(pl.DataFrame({"x": [b"1"]}), asked)
     with pytest.raises(DataError, match="of another type"):
-        take_census(pl.DataFrame({"x": ["a"]}), asked) + words
+        take_census(pl.DataFrame({"x": [1]}), asked) + words
 
 
 @pytest.mark.parametrize(
@@ -161,6 +161,13 @@ def test_a_dictionary_of_its_own_does_not_make_another_value() -> None:
     batches = [pl.Series(values, dtype=pl.Categorical) for values in (["a", "b"], ["b", "a"])]
     one, other = (take_census(pl.DataFrame({"c": batch}), asked) for batch in batches)
     assert one == other == take_census(pl.DataFrame({"c": ["a", "b"]}), asked)
+
+
+def test_the_order_of_columns_makes_no_other_rows() -> None:
+    """The same table with its columns the other way round has the same sample and the same repeats."""
+    one, other = (take_census(large(6_000), Questions(row=row)) for row in (("x", "c"), ("c", "x")))
+    assert one.repeats == other.repeats
+    assert one.sample.equals(other.sample.select("x", "c"))
 
 
 # ------------------------------------------------------------------------------------------------ bytes

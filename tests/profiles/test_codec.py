@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from killick.errors import DataError
 from killick.profiles.codec import pack_profile, pack_scale, unpack_profile, unpack_scale
 from killick.profiles.numeric import NumericScale
+from killick.profiles.outcomes_classes import ClassOutcome
 from killick.profiles.profile import Profile
 from killick.profiles.scale import Scale
 
@@ -149,6 +150,8 @@ def test_noise_is_refused_and_never_crashes(noise: bytes) -> None:
         (b'{"schema": "killick.scale/1"}', "missing required field `parts`"),
         (b'{"schema": "killick.scale/1", "parts": [{"kind": "spline"}]}', "spline"),
         (b'{"schema": "killick.scale/1", "parts": [{"kind": "numeric", "column": "x"}]}', "`edges`"),
+        # A confusion of a million by a million cells, in a few megabytes.
+        (pack_scale(Scale((), ClassOutcome("y", tuple(map(str, range(51)))))), "more classes than 50"),
     ],
 )
 def test_what_is_not_a_whole_scale_is_refused_by_name(packed: bytes, said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -188,3 +189,32 @@ def test_another_hash_is_refused() -> None:
 
     with pytest.raises(DataError, match="another version of Polars"):
         with_facets(world(2), [msgspec.structs.replace(facets, hashed_by=1)])
+
+
+def test_embeddings_are_placed_block_by_block_as_they_are_together() -> None:
+    """More rows than a block of float32, odd ones among them; and never a second table of float64."""
+    rng = np.random.default_rng(5)
+    held = rng.normal(size=(30_000, 64)).astype(np.float32)
+    held[[3, 9_000, 29_999], 0] = np.inf
+    table = pl.DataFrame({"picture": held})
+    (facets,) = fit_facets(table, {"picture": "embedding"}, {}, None)
+    tracemalloc.start()
+    derived = with_facets(table, [facets])
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    with np.errstate(invalid="ignore"):
+        norms = np.linalg.norm(held.astype(np.float64), axis=1)
+    norms[np.isinf(norms)] = np.nan
+    assert np.allclose(derived[facets.norm].fill_null(float("nan")).to_numpy(), norms, equal_nan=True)
+    assert derived[facets.residual].count() == pytest.approx(15_000, rel=0.05)
+    assert most < 1.2 * held.size * 8
+
+
+def test_components_are_learned_from_the_whole_table() -> None:
+    """A table that is sorted: what varies only in its second half is seen."""
+    rng = np.random.default_rng(6)
+    held = rng.normal(size=(40_000, 4)) * [1.0, 0.1, 0.1, 0.1]
+    held[20_000:, 3] *= 100
+    (facets,) = fit_facets(pl.DataFrame({"picture": held}), {"picture": "embedding"}, {}, None)
+    assert isinstance(facets, Embedding)
+    assert np.abs(np.asarray(facets.components)[0]).argmax() == 3

@@ -112,6 +112,23 @@ def test_a_margin_is_in_thresholds_on_either_side():
             "Cost rose to 9.",
         ),
         (
+            (a_verdict(check="business.cost", metric="mean", column="cost", value=9.0, effect=3.0, **WHOLE),),
+            "The model does worse: mean cost 9 (6 in the reference).",
+        ),
+        (
+            (
+                a_verdict(
+                    check="performance.realised",
+                    metric="roc_auc",
+                    column=None,
+                    value=0.7,
+                    effect=-0.1,
+                    **{**WHOLE, "n_reference": None},
+                ),
+            ),
+            "The model does worse: ROC AUC 0.700 (0.800 declared).",
+        ),
+        (
             (a_verdict(check="quality.freshness", metric="days_behind", column=None, reason="it is old", **WHOLE),),
             "It is old.",
         ),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from killick.stats.distances import Divergence, psi, total_variation, wasserstein
+from killick.stats.distances import Divergence, psi
+from killick.stats.moved import share_moved, way_moved
 
 REFERENCE = np.full(10, 100)
 CURRENT = np.array([130, 120, 110, 105, 100, 95, 90, 90, 85, 75])
@@ -32,7 +33,7 @@ def _binned(values: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.bincount(index, minlength=bins), np.bincount(index, weights=values, minlength=bins)
 
 
-class TestPopulationStability:
+class TestPsi:
     """statistics.md 1.1."""
 
     def test_the_worked_example_is_reproduced(self) -> None:
@@ -100,8 +101,8 @@ class TestPopulationStability:
         random.shuffle(order)  # type: ignore[attr-defined]
         before, after = psi(*pair), psi(pair[0][order], pair[1][order])
         np.testing.assert_allclose(after.value, before.value, rtol=1e-9, atol=1e-12)
-        shuffled = total_variation(pair[0][order], pair[1][order])
-        np.testing.assert_allclose(shuffled, total_variation(*pair), rtol=1e-9, atol=1e-12)
+        shuffled = share_moved(pair[0][order], pair[1][order])
+        np.testing.assert_allclose(shuffled, share_moved(*pair), rtol=1e-9, atol=1e-12)
 
     @given(pairs(), st.integers(1, 5))
     def test_padding_with_empty_bins_changes_nothing(self, pair: tuple[np.ndarray, np.ndarray], extra: int) -> None:
@@ -181,21 +182,21 @@ class TestTotalVariation:
 
     def test_worked_numbers(self) -> None:
         """The example of 1.1."""
-        assert total_variation(REFERENCE, CURRENT) == pytest.approx(0.065)
+        assert share_moved(REFERENCE, CURRENT) == pytest.approx(0.065)
 
     @given(pairs())
     def test_it_is_bracketed_by_hellinger(self, pair: tuple[np.ndarray, np.ndarray]) -> None:
         """Le Cam: H^2 <= TV <= H sqrt(2 - H^2), and both lie in [0, 1]."""
         p, q = (counts / counts.sum() for counts in pair)
-        h, tv = float(np.sqrt(0.5 * ((np.sqrt(p) - np.sqrt(q)) ** 2).sum())), float(total_variation(*pair))
+        h, tv = float(np.sqrt(0.5 * ((np.sqrt(p) - np.sqrt(q)) ** 2).sum())), float(share_moved(*pair))
         assert 0 <= h * h <= tv + 1e-12
         assert tv <= h * np.sqrt(max(2 - h * h, 0)) + 1e-9
         assert max(h, tv) <= 1 + 1e-12
 
     def test_no_rows_is_unknown(self) -> None:
         """On either side."""
-        assert np.isnan(total_variation([0, 0], [1, 1]))
-        assert np.isnan(total_variation([1, 1], [0, 0]))
+        assert np.isnan(share_moved([0, 0], [1, 1]))
+        assert np.isnan(share_moved([1, 1], [0, 0]))
 
 
 class TestWasserstein:
@@ -205,7 +206,7 @@ class TestWasserstein:
         """Rows 1..8 against y = 2..8 and 9.5: 1.0625 from four bins."""
         x, y = np.arange(1.0, 9.0), np.array([2, 3, 4, 5, 6, 7, 8, 9.5])
         edges = np.array([2.5, 4.5, 6.5])
-        value = wasserstein(edges, *_binned(x, edges), *_binned(y, edges))
+        value = way_moved(edges, *_binned(x, edges), *_binned(y, edges))
         assert value == pytest.approx(1.0625)
         assert stats.wasserstein_distance(x, y) == pytest.approx(1.0625)
 
@@ -216,7 +217,7 @@ class TestWasserstein:
         x = rng.gamma(2.0, 3.0, 4000)
         y = {"shift": x + 0.7, "scale": x * 1.3, "tail": np.where(x > 12, 12 + 4 * (x - 12), x)}[change]
         edges = np.quantile(x, np.arange(1, 20) / 20)
-        value = wasserstein(edges, *_binned(x, edges), *_binned(y, edges))
+        value = way_moved(edges, *_binned(x, edges), *_binned(y, edges))
         assert value == pytest.approx(stats.wasserstein_distance(x, y), rel=1e-9)
 
     @given(
@@ -229,7 +230,7 @@ class TestWasserstein:
     ) -> None:
         """Whatever the edges are, repeated ones included."""
         edges = np.sort(cuts)
-        value = float(wasserstein(edges, *_binned(x, edges), *_binned(y, edges)))
+        value = float(way_moved(edges, *_binned(x, edges), *_binned(y, edges)))
         assert 0 <= value <= stats.wasserstein_distance(x, y) + 1e-9
 
     def test_shorter_histograms_are_padded_with_their_last_edge(self) -> None:
@@ -237,13 +238,13 @@ class TestWasserstein:
         x, y = np.arange(1.0, 9.0), np.arange(2.0, 10.0)
         edges = np.array([2.5, 4.5, 6.5])
         padded = np.array([2.5, 4.5, 6.5, 6.5, 6.5])
-        expected = wasserstein(edges, *_binned(x, edges), *_binned(y, edges))
+        expected = way_moved(edges, *_binned(x, edges), *_binned(y, edges))
         pad = [np.pad(a, (0, 2)) for a in (*_binned(x, edges), *_binned(y, edges))]
-        assert wasserstein(padded, *pad) == pytest.approx(float(expected), rel=1e-12)
+        assert way_moved(padded, *pad) == pytest.approx(float(expected), rel=1e-12)
 
     def test_no_rows_is_unknown(self) -> None:
         """On either side."""
-        assert np.isnan(wasserstein([1.0], [0, 0], [0.0, 0.0], [1, 1], [0.5, 2.0]))
+        assert np.isnan(way_moved([1.0], [0, 0], [0.0, 0.0], [1, 1], [0.5, 2.0]))
 
 
 def test_five_thousand_columns_are_judged_in_the_budget() -> None:
@@ -258,6 +259,6 @@ def test_five_thousand_columns_are_judged_in_the_budget() -> None:
         stability = psi(reference, current)
         stability.p_exceeds(0.02)
         stability.interval(0.95)
-        wasserstein(edges, reference, sums[0], current, sums[1])
+        way_moved(edges, reference, sums[0], current, sums[1])
         best = min(best, time.perf_counter() - start)
     assert best < 0.2

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from killick.api import check
 from killick.errors import CallError
 from killick.spec.document import Label, Override, Schema
 from killick.spec.load import parse_spec
@@ -194,7 +195,7 @@ def test_the_values_of_a_regression_are_its_score():
 
 
 def test_what_no_model_looks_at_is_excluded():
-    """A row counter, a split and a column that cannot be watched; a name like a pattern means itself."""
+    """A row counter and a split; what cannot be watched is said, and stays, so that a check says so too."""
     frame = pl.DataFrame(
         {
             "x": [0.5] * 200,
@@ -206,8 +207,9 @@ def test_what_no_model_looks_at_is_excluded():
     )
     for rows in (frame, frame[::2]):  # a sample counts too, if not one by one
         spec, notes = infer_spec(rows, model="m")
-        assert spec.features.select(frame.columns) == ("x", "hour")
-        assert notes["features.exclude"].count("\n") == 2
+        assert spec.features.select(frame.columns) == ("x", "hour", "tags[0]")
+        assert notes["features.exclude"].count("\n") == 1
+        assert "cannot be watched (1): tags[0]" in notes["features"]
 
 
 def test_an_empty_table_has_a_spec_too():
@@ -343,3 +345,22 @@ def test_a_threshold_that_all_decisions_follow_is_found() -> None:
     assert "schema.decision_threshold" in notes
     muddled = table.with_columns(pl.Series("y_pred", [False, *table["y_pred"][1:99], False]))
     assert infer_spec(muddled, model="loan")[0].schema.decision_threshold == 0.5
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"role": list("aabbcc")},
+        {"score": [1.5, 20.0, -3.0, 4.0, 5.0, 6.0]},
+        {"version": [0.5, 1.5, 2.0, 2.5, 3.0, 1.0]},
+    ],
+    ids=str,
+)
+def test_a_name_that_the_house_keeps_is_left_out_and_the_run_goes_on(columns):
+    """A first check of a strange table must not end at a column's name; the notes say why it is not watched."""
+    (name,) = columns
+    held = pl.concat([table(**columns)] * 20)
+    spec, notes = infer_spec(held, model="m")
+    assert name in spec.features.exclude
+    assert f"{name} is a name that the house keeps for itself" in notes["features.exclude"]
+    assert check(held, held).status == "ok"

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from killick.spec.document import Features, Override, Schema, Spec
+from killick.spec.document import Band, Features, Override, Schema, Spec
 from killick.telemetry.door import arrange
-from killick.telemetry.kinds import column_kinds, kind_of, override_mistakes
+from killick.telemetry.kinds import alike_type, band_mistakes, column_kinds, kind_of, override_mistakes
 
 NUMBERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Int128, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 
@@ -136,3 +136,22 @@ def test_what_is_numeric_becomes_a_number() -> None:
         "prediction_id": str(2**62 + 1),
     }
     assert arranged.drop("prediction_id").null_count().row(0) == (1,) * 4
+
+
+def test_flags_as_ones_and_zeros_are_flags() -> None:
+    """As CSV and JSON write them; any other number is another type, and a column of nulls says nothing."""
+    flag = pl.Boolean()
+    for written in ([1, 0, None], [1.0, 0.0, None], [1.0, float("nan")]):
+        assert alike_type(pl.Series(written), flag) == flag
+    for other in ([1, 2], [0.5, 1.0], ["1", "0"]):
+        assert alike_type(pl.Series(other), flag) is None
+    assert alike_type(pl.Series([None, None]), pl.Int8()) == pl.Int8()
+    assert alike_type(pl.Series([1, 0]), pl.Float64()) is None
+
+
+def test_a_band_cuts_numbers_only() -> None:
+    """Whatever holds none would be one segment of missing rows, and no one would be told."""
+    table = pl.DataFrame({"gate": ["1"], "wait": [timedelta(1)], "km": [5.0], "open": [True]})
+    cut = [(Band("b", column, bins=(1.0,)),) for column in (*table.columns, "elsewhere")]
+    assert [mistake.place for mistake in band_mistakes(table, cut)] == ["segments.b.bins"] * 2
+    assert not band_mistakes(table, [(Band("gate", "gate"),)])

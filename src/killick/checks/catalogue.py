@@ -38,7 +38,7 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(
         schema.SCHEMA,
         "Has the table the columns that the reference has, in their order?",
-        ("columns_missing", "columns_extra", "columns_reordered"),
+        ("columns_missing", "columns_extra", "columns_reordered", "sampled_rows"),
         "two tables",
     ),
     Entry(schema.TYPE, "Are numbers still numbers, and text still text?", ("type_changed",), "two tables"),

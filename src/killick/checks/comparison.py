@@ -18,7 +18,7 @@ thousand drift verdicts in 50 ms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,11 +31,12 @@ from killick.checks.univariate import judge_columns
 from killick.checks.usual import windows_like
 from killick.checks.verdict import Verdict
 from killick.checks.watched import pile
+from killick.telemetry.segments import REST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from killick.checks.reference import BySegment, Reference
+    from killick.checks.reference import BySegment, Reference, SegmentKey
     from killick.checks.sharing import Draft
     from killick.checks.watched import Watched
     from killick.clock import Window
@@ -54,6 +55,7 @@ class Comparison:
         window: the event time of the current rows, where they have one.
         budget: the chance of any false failure in the run.
         wanted: whether a check is asked for, by its name. Only what is asked for costs budget.
+        own: by the name of a band, the column whose values it takes as they are: in a segment all of them are one.
     """
 
     watched: tuple[Watched, ...]
@@ -61,6 +63,11 @@ class Comparison:
     window: Window | None = None
     budget: float = BUDGET
     wanted: Callable[[str], bool] = always
+    own: Mapping[str, str] = field(default_factory=dict)
+
+    def divided_by(self, column: str | None, segment: SegmentKey) -> bool:
+        """Whether a segment is made of a single value of a column, of which nothing can be asked there."""
+        return any(value != REST and self.own.get(band, "") == column for band, value in segment)
 
 
 def compare(
@@ -94,7 +101,8 @@ def compare(
     at = 0
     for room in rooms:
         end = at + len(room.p_values)
-        verdicts += room.verdicts(shared.part(at, end), how.window)
+        told = room.verdicts(shared.part(at, end), how.window)
+        verdicts += [verdict for verdict in told if not how.divided_by(verdict.column, verdict.segment)]
         at = end
     verdicts += [draft.sealed(shared, at + index) for index, draft in enumerate(others)]
     lone = _one_sided(reference, current, how.window) if how.wanted(CHECK) else []

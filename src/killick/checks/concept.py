@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from killick.clock import Window
     from killick.profiles.cells import Floats, Ints
     from killick.profiles.census import Census
+    from killick.profiles.residuals import Outcome
     from killick.profiles.scale import ColumnScale
 
 __all__ = ["CONCEPT", "judge_concept"]
@@ -38,7 +39,6 @@ __all__ = ["CONCEPT", "judge_concept"]
 CONCEPT = "drift.concept"
 # Five more in a hundred come true: twice what a canary may cost. For a regression, Cohen's "small" effect.
 MATERIAL_RATE, MATERIAL_SPREADS = 0.05, 0.2
-_BEYOND = "outcome rate beyond the score"
 # With fewer labels a bin's mean is not near enough to normal; Cochran's rule of five, on two outcomes.
 _BIN_ROWS_MIN = 10
 # Ten zeros of ten do not make a rate of 2 % certain: a bin's spread is at least that of one more outcome that went the
@@ -66,10 +66,11 @@ class _Shift(NamedTuple):
 
 
 class _What(NamedTuple):
-    """What is averaged in the bins: of which task, and in a word."""
+    """What is averaged in the bins: of which task, in words, and whether it is a difference from what was predicted."""
 
     task: str
-    word: str
+    words: str
+    difference: bool
 
 
 def judge_concept(reference: Census, current: Census, window: Window | None = None) -> list[Draft]:
@@ -84,12 +85,20 @@ def judge_concept(reference: Census, current: Census, window: Window | None = No
     labelled = [any(held[0].any() for held in census.residuals.values()) for census in (reference, current)]
     if outcome is None or not any(labelled):
         return []
-    word = "right decisions" if outcome.task == "multiclass" else "outcome rate" if outcome.score is None else _BEYOND
-    what = _What(outcome.task, "errors" if outcome.task == "regression" else word)
+    what = _what(outcome)
     return [
         _judge(scale, reference.residuals[scale.column], current.residuals[scale.column], what, window)
         for scale in current.asked.binned
     ]
+
+
+def _what(outcome: Outcome) -> _What:
+    if outcome.task == "multiclass":
+        return _What(outcome.task, "the share of right decisions", difference=False)
+    label, score = ("outcome", "prediction") if outcome.task == "regression" else ("outcome rate", "score")
+    if outcome.score is None:
+        return _What(outcome.task, f"the {label}", difference=False)
+    return _What(outcome.task, f"{label} minus {score}", difference=True)
 
 
 def _judge(scale: ColumnScale, before: Floats, now: Floats, what: _What, window: Window | None) -> Draft:
@@ -207,17 +216,23 @@ def _name(scale: ColumnScale, cells: Ints) -> str:
 
 def _in_words(bins: _Bins, shift: _Shift, material: float, what: _What) -> str:
     """Say how far the outcome is off, which way, and where most."""
-    share = what.task != "regression"
     order = np.argsort(-shift.weight * np.square(shift.change), kind="stable")[:_TOLD]
-    most = ", ".join(
-        f"{bins.names[at]} {_number(bins.before[1][at], share=share)} -> {_number(bins.now[1][at], share=share)}"
-        for at in order
-    )
+    most = ", ".join(f"{bins.names[at]} {_pair(bins.before[1][at], bins.now[1][at], what)}" for at in order)
     mean = float((shift.weight * shift.change).sum())
-    said = f"{what.word} {'higher' if mean > 0 else 'lower'} by {_number(abs(mean), share=share)} on average"
-    size = f"{_number(shift.size, share=share)} by bin where {_number(material, share=share)} would not matter"
-    return f"{said}, {size}; most: {most}"
+    said = f"{what.words} is {_change(abs(mean), what)} {'higher' if mean > 0 else 'lower'} than in the reference"
+    size = f"{_change(shift.size, what)} in the typical bin, where {_change(material, what)} would not matter"
+    return f"{said} on average, {size}; most: {most}"
 
 
-def _number(number: float, *, share: bool) -> str:
-    return f"{100 * number:.1f} %" if share else f"{number:.3g}"
+def _change(number: float, what: _What) -> str:
+    """Write a difference: of shares in percentage points, of a regression in its own unit."""
+    return f"{number:.3g}" if what.task == "regression" else f"{100 * number:.1f} points"
+
+
+def _pair(before: float, now: float, what: _What) -> str:
+    """Write what a bin had and has: a share, or a difference with its sign."""
+    if what.task == "regression":
+        return f"{before:+.3g} -> {now:+.3g}" if what.difference else f"{before:.3g} -> {now:.3g}"
+    if what.difference:
+        return f"{100 * before:+.1f} -> {100 * now:+.1f} points"
+    return f"{100 * before:.1f} % -> {100 * now:.1f} %"

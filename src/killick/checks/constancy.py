@@ -1,7 +1,8 @@
 """`quality.constant`: a column that varied in the reference has a single value now.
 
 Seen from profiles: all values fall into one cell and, for numbers, vary about the cell's mean by less than a
-ten-thousandth of the reference's spread. How likely so many rows in that cell are is the two-sample tail
+ten-thousandth of the reference's spread; whole numbers beyond 2**53, which floats cannot tell apart, are never called
+constant. How likely so many rows in that cell are is the two-sample tail
 (`stats.shares.share_p_value`), once for each cell that could have been the one. A column of which hardly any row ever
 differed is so left in peace: fifty rows without it are no news.
 """
@@ -35,6 +36,9 @@ CONSTANT = "quality.constant"
 # A standard deviation that is none, in spreads; and what rounding leaves of a variance, as a share of the square of the
 # distance from the centre that it is computed from.
 _SPREAD_MIN, _ROUNDING = 1e-4, 1e-9
+# From here on whole numbers share floats with their neighbours: ids that all differ may look like one.
+_EXACT_MAX = 2.0**53
+_NEARLY = "the same but for a ten-thousandth of the reference's spread at most"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,15 @@ class Side:
 class Constants:
     """Every column's constancy in every segment, before the budget is shared.
 
-    `before` and `now` have one entry a column, `tested` is `[columns, segments]`.
+    `before`, `now` and `alike`, what its values are called when they are constant, have one entry a column; `tested` is
+    `[columns, segments]`.
     """
 
     columns: tuple[str, ...]
     segments: tuple[SegmentKey, ...]
     before: tuple[Side, ...]
     now: tuple[Side, ...]
+    alike: tuple[str, ...]
     tested: Floats
 
     @property
@@ -77,10 +83,10 @@ class Constants:
         """Return the verdicts as they stand now that the budget is shared."""
         verdicts, statuses = [], iter(shared.statuses)
         tests = zip(self.tested.ravel().tolist(), shared.adjusted.tolist(), strict=True)
-        for column, before, now in zip(self.columns, self.before, self.now, strict=True):
+        for column, before, now, alike in zip(self.columns, self.before, self.now, self.alike, strict=True):
             sides = (before.share.tolist(), before.values.tolist(), now.share.tolist(), now.values.tolist())
             for segment, *numbers in zip(self.segments, *sides, strict=True):
-                verdicts.append(_told(column, segment, numbers, next(tests), next(statuses), window))
+                verdicts.append(_told((column, alike), segment, numbers, next(tests), next(statuses), window))
         return verdicts
 
 
@@ -107,7 +113,8 @@ def judge_constancy(
             rows = int(here.values[place])
             tail = share_p_value(int(counts[here.cell[place]]), int(then.values[place]), rows, rows)
             tested[at, place] = min(tail * int((counts > 0).sum()), 1.0)
-    return Constants(tuple(name for name, _ in shown), segments, before, now, tested)
+    alike = tuple(_NEARLY if isinstance(scale, NumericScale) else "the same" for _, scale in shown)
+    return Constants(tuple(name for name, _ in shown), segments, before, now, alike, tested)
 
 
 def fullest(scale: Comparable, held: Pile) -> Side:
@@ -125,16 +132,17 @@ def fullest(scale: Comparable, held: Pile) -> Side:
 
 
 def _varies(scale: NumericScale, held: Pile, values: Ints) -> NDArray[np.bool_]:
-    """Whether values that are all in one bin differ from one another."""
+    """Whether values that are all in one bin differ from one another, or may differ for all that is known."""
     sums = held.sums_of(scale.column)
     rows = np.maximum(values, 1)
     centred = (sums[:, : scale.bins].sum(axis=1) / rows - scale.centre) / scale.spread
     variance = sums[:, -1] / rows - centred**2
-    return np.asarray(variance > np.maximum(_SPREAD_MIN**2, _ROUNDING * centred**2))
+    blurred = np.abs(scale.centre + scale.spread * centred) >= _EXACT_MAX
+    return np.asarray(blurred | (variance > np.maximum(_SPREAD_MIN**2, _ROUNDING * centred**2)))
 
 
 def _told(
-    column: str,
+    about: tuple[str, str],
     segment: SegmentKey,
     numbers: list[Any],
     test: tuple[float, float],
@@ -142,7 +150,7 @@ def _told(
     window: Window | None,
 ) -> Verdict:
     """Say how constant a column is in a segment."""
-    (before, n, share, m), (p_value, adjusted) = numbers, test
+    (column, alike), (before, n, share, m), (p_value, adjusted) = about, numbers, test
     found, tested = status in ("fail", "warn"), not math.isnan(p_value)
     known, varied = bool(n and m), before < 1.0
     reason = "no values"
@@ -150,7 +158,7 @@ def _told(
         reason = f"at most {100 * share:.2f} % of {m:,} values are the same"
     if known and share >= 1.0:
         then = f"at most {100 * before:.2f} % were in the reference" if varied else "as they were in the reference"
-        reason = f"all {m:,} values are the same, {then}"
+        reason = f"all {m:,} values are {alike}, {then}"
         if varied and tested and not found:
             reason += "; so few rows leave it to chance"
     if known and not tested:

@@ -15,7 +15,8 @@ from killick.profiles.categorical import CategoricalScale
 from killick.profiles.numeric import NumericScale
 from killick.profiles.outcomes import SCORE_BINS, ScoreScale
 from killick.profiles.profile import stack
-from killick.stats.distances import PopulationStability, psi, total_variation, wasserstein
+from killick.stats.distances import Divergence, psi
+from killick.stats.moved import share_moved, way_moved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 ROWS_MIN = 50
 
 
-def stability(column: str, references: Sequence[Profile], currents: Sequence[Profile]) -> PopulationStability:
+def stability(column: str, references: Sequence[Profile], currents: Sequence[Profile]) -> Divergence:
     """Return PSI of each pair of profiles, missing values being a bin; arrays of shape `[pairs]`."""
     return psi(stack(references, column)[0], stack(currents, column)[0])
 
@@ -46,12 +47,12 @@ def moved(
     if isinstance(scale, NumericScale):
         edges = np.asarray(scale.edges)
         bins = scale.bins
-        distance = wasserstein(edges, n0[:, :bins], s0[:, :bins], n1[:, :bins], s1[:, :bins]) / scale.spread
+        distance = way_moved(edges, n0[:, :bins], s0[:, :bins], n1[:, :bins], s1[:, :bins]) / scale.spread
     elif isinstance(scale, ScoreScale):
         edges = np.arange(1, SCORE_BINS) / SCORE_BINS
-        distance = wasserstein(edges, n0[:, :SCORE_BINS], s0, n1[:, :SCORE_BINS], s1)
+        distance = way_moved(edges, n0[:, :SCORE_BINS], s0, n1[:, :SCORE_BINS], s1)
     else:
-        distance = total_variation(n0, n1)
+        distance = share_moved(n0, n1)
     return np.where(enough, distance, np.nan)
 
 

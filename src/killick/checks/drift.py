@@ -96,7 +96,7 @@ def _ask(
     metric, numbers = "psi" if kind == "trailing" else movement_metric(column), np.empty(0)
     if able:
         before, now = [side[segment] for segment in able], [current[segment] for segment in able]
-        numbers = stability(column.column, before, now).debiased if metric == "psi" else moved(column, before, now)
+        numbers = stability(column.column, before, now).excess if metric == "psi" else moved(column, before, now)
     known = {segment: float(number) for segment, number in zip(able, numbers, strict=True) if np.isfinite(number)}
     return {
         segment: Witness(kind, metric, known.get(segment), limits.of(kind, segment, column.column), side.get(segment))

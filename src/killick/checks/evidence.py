@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from killick.stats.moved import total_variation, wasserstein
+from killick.stats.moved import share_moved, way_moved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,14 +59,15 @@ def merge_neighbours(reference: Ints, current: Ints) -> tuple[Ints, Ints]:
 
 
 def merge_rare(reference: Ints, current: Ints, other: int) -> tuple[Ints, Ints]:
-    """Return the counts with sparse cells merged: those the reference must have seen with one another, else into `other`.
+    """Return the counts with sparse cells merged: those the reference must have seen together, else into `other`.
 
     Who is merged with whom is drawn once and for all: neither side's counts choose the company that a category is in.
 
     >>> merge_rare(np.array([[90, 9, 1, 0]]), np.array([[90, 8, 0, 2]]), other=3)[1].tolist()
     [[90, 8, 0, 2]]
-    >>> [part.tolist() for part in merge_rare(np.array([[300, 300, 300, 0]]), np.array([[2, 3, 4, 0]]), other=3)]
-    [[[900, 0, 0, 0]], [[9, 0, 0, 0]]]
+    >>> merged = merge_rare(np.array([[300, 300, 300, 0]]), np.array([[2, 3, 4, 0]]), other=3)
+    >>> [np.sort(side).tolist() for side in merged]
+    [[[0, 0, 0, 900]], [[0, 0, 0, 9]]]
     """
     cells = reference.shape[-1]
     both = (reference + current).reshape(-1, cells)
@@ -117,11 +118,11 @@ def movement(block: Block, reference: Pile, current: Pile) -> Floats:
     How far is in spreads of the scale, or the share of rows that changed category. NaN where there is no such number.
     """
     if not block.ordered:
-        distance = total_variation(block.counts_in(reference), block.counts_in(current))
+        distance = share_moved(block.counts_in(reference), block.counts_in(current))
         unknown = np.full(distance.shape, np.nan)
         return np.stack([distance, unknown, unknown])
     before, now = block.values_in(reference), block.values_in(current)
-    distance = wasserstein(block.edges, *before, *now) / block.spread
+    distance = way_moved(block.edges, *before, *now) / block.spread
     return np.stack([distance, _means(*before), _means(*now)])
 
 

@@ -126,7 +126,7 @@ def _pairs_others(reference: Reference, segment: SegmentKey) -> list[tuple[Profi
 def _stabilities(column: ColumnScale, pairs: Sequence[tuple[Profile, Profile]]) -> Floats:
     if not pairs:
         return np.empty(0)
-    return stability(column.column, [before for before, _ in pairs], [now for _, now in pairs]).debiased
+    return stability(column.column, [before for before, _ in pairs], [now for _, now in pairs]).excess
 
 
 def _moves(column: ColumnScale, pairs: Sequence[tuple[Profile, Profile]]) -> Floats:

@@ -23,8 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from killick.errors import CallError, Mistake, did_you_mean
-from killick.spec.document import DRIFT_ALIASES, KINDS, ORDERED_METHODS
+from killick.spec.document import KINDS, ORDERED_METHODS
 from killick.stats import distances, gaps
 
 if TYPE_CHECKING:
@@ -60,10 +59,6 @@ class Method:
         """Whether it needs an order, which categories do not have."""
         return self.name in ORDERED_METHODS
 
-    def fits(self, kind: Kind) -> bool:
-        """Whether a column of a kind can be judged by it. What is not numeric is watched by shares."""
-        return kind == "numeric" or not self.ordered
-
 
 # Of N(0, 1) against N(0.1414, 1), rounded: Jensen-Shannon to base 2 is sqrt(0.02 / (8 ln 2)) = 0.0601, Hellinger
 # sqrt(1 - exp(-0.02 / 8)) = 0.0500, total variation and Kolmogorov-Smirnov 2 Phi(0.0707) - 1 = 0.0564, w 0.1414.
@@ -89,24 +84,3 @@ def default_method(kind: Kind) -> str:
     'psi'
     """
     return _DEFAULTS[kind]
-
-
-def method_named(name: str, place: str = "method") -> Method:
-    """Return the method of a name or an alias, however it is spelled.
-
-    Args:
-        name: for example `psi`, `KS`, `Jensen-Shannon`, `chi2`.
-        place: where it was written, for the error.
-
-    Raises:
-        CallError: there is no such method.
-
-    >>> method_named("KS").name, method_named("jensen-shannon").name
-    ('kolmogorov_smirnov', 'jensen_shannon')
-    """
-    plain = name.strip().lower().replace("-", "_").replace(" ", "_")
-    found = METHODS.get(DRIFT_ALIASES.get(plain, plain))
-    if found is None:
-        hint = did_you_mean(plain, (*METHODS, *DRIFT_ALIASES)) if plain else f"known here: {', '.join(METHODS)}"
-        raise CallError(Mistake(place, "is no distance that is known", value=name, hint=hint))
-    return found

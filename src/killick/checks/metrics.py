@@ -101,8 +101,8 @@ def error_of_difference(errors: tuple[float, float], rows: tuple[float, float]) 
 def metrics_of(scale: OutcomeScale | None) -> tuple[str, ...]:
     """Return the metrics of an outcome.
 
-    >>> metrics_of(ValueOutcome("y", 0.0, 1.0, 1.0, quantiles=(0.5, 0.9)))
-    ('mae', 'rmse', 'r2', 'bias', 'quantile_loss', 'quantile_loss_0.9')
+    >>> metrics_of(ValueOutcome("y", 0.0, 1.0, 1.0))
+    ('mae', 'rmse', 'r2', 'bias', 'quantile_loss')
     """
     return () if scale is None else tuple(_table(scale))
 
@@ -155,10 +155,7 @@ def _table(scale: OutcomeScale) -> Mapping[str, _Metric]:
         return _BINARY
     if isinstance(scale, ClassOutcome):
         return _CLASSES
-    quantiles = {
-        f"quantile_loss_{q:g}" if q != _MEDIAN else "quantile_loss": _quantile_loss(q) for q in scale.quantiles
-    }
-    return _VALUES | quantiles
+    return _VALUES
 
 
 # ------------------------------------------------------------------------------------------------ scores
@@ -297,12 +294,9 @@ def _r2(held: _Held) -> Estimates:
     return _estimates(value, (low, high), rows)
 
 
-def _quantile_loss(quantile: float) -> _Metric:
-    def measured(held: _Held) -> Estimates:
-        errors = tuple(held.sums[:, at] for at in (_E, _SIZE, _SQUARE, _SIGNED))
-        return _mean(held.counts[:, 0], *quantile_sums(quantile, errors), _unit(held), least=0.0)
-
-    return measured
+def _quantile_loss(held: _Held) -> Estimates:
+    errors = tuple(held.sums[:, at] for at in (_E, _SIZE, _SQUARE, _SIGNED))
+    return _mean(held.counts[:, 0], *quantile_sums(_MEDIAN, errors), _unit(held), least=0.0)
 
 
 def _unit(held: _Held) -> float:
@@ -355,9 +349,10 @@ _CLASSES: Mapping[str, _Metric] = {
     "precision_macro": _class_average("precision_macro"),
     "recall_macro": _class_average("recall_macro"),
 }
-_VALUES: dict[str, _Metric] = {
+_VALUES: Mapping[str, _Metric] = {
     "mae": _mean_error(_SIZE, _BOUNDED_SIZE, 0.0),
     "rmse": _rmse,
     "r2": _r2,
     "bias": _mean_error(_E, _BOUNDED, -np.inf),
+    "quantile_loss": _quantile_loss,
 }

@@ -131,7 +131,7 @@ def _unknown(metric: str, window: Window | None) -> Draft:
 
 
 def _alone(verdict: Verdict) -> Draft:
-    """A metric that has neither a reference nor a promise is told, not judged; one with an objective is judged by it."""
+    """A metric without a reference and a promise is told, and judged by its objective alone if it has one."""
     if verdict.status == "inconclusive" or verdict.threshold is not None:
         return Draft(verdict)
     return Draft(msgspec.structs.replace(verdict, status="inconclusive", reason=f"{verdict.reason}; {_ALONE}"))

@@ -27,7 +27,7 @@ from killick.errors import CallError, Mistake
 from killick.profiles.numeric import NumericScale
 from killick.profiles.outcomes import SCORE_BINS, ScoreScale
 from killick.stats.distances import chi_square, jensen_shannon
-from killick.stats.moved import gaps_of, wasserstein
+from killick.stats.moved import gaps_of, way_moved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -208,5 +208,5 @@ def _normed_wasserstein(column: NumericScale | ScoreScale, reference: Held, wind
         means = np.divide(s, n, out=np.zeros_like(s), where=n > 0)
         variance = float((n * (means - mean) ** 2).sum()) / rows
     norm = max(math.sqrt(max(variance, 0.0)), _DEVIATION_MIN)
-    far = wasserstein(edges, n[None], s[None], windows.counts[:, :bins], windows.sums[:, :bins])
+    far = way_moved(edges, n[None], s[None], windows.counts[:, :bins], windows.sums[:, :bins])
     return np.asarray(far / norm, dtype=np.float64)

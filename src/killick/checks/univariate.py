@@ -26,6 +26,7 @@ from killick.checks.telling import Told
 from killick.checks.usual import healthy_drifts, usual_drift
 from killick.checks.verdict import Verdict
 from killick.checks.watched import blocks, gappy_columns
+from killick.profiles.categorical import CategoricalScale
 from killick.stats.history import surprise
 
 if TYPE_CHECKING:
@@ -158,9 +159,13 @@ def judge_columns(
 
 
 def _can_be_judged(block: Block, apart: Apart, sides: tuple[Pile, Pile]) -> NDArray[np.bool_]:
-    """Whether both sides have rows enough, and a list of categories more than values that occur once."""
-    rows = np.minimum(*(block.counts_in(side).sum(axis=-1) for side in sides))
-    return np.asarray((rows >= ROWS_MIN) & ((apart.cells > 1) | ~block.listed))
+    """Whether both sides have rows enough, and of a list of categories for more than one, or of one only."""
+    before, now = (block.counts_in(side) for side in sides)
+    rows = np.minimum(before.sum(axis=-1), now.sum(axis=-1))
+    # The first cell of a list is *other*: many values that nobody knows.
+    there = (before > 0) | (now > 0)
+    alike = (there.sum(axis=-1) == 1) & ~there[..., 0]
+    return np.asarray((rows >= ROWS_MIN) & ((apart.cells > 1) | alike | ~block.listed))
 
 
 def _of_columns(owner: Ints, p_values: Floats) -> Floats:
@@ -266,7 +271,9 @@ def _unknown(watched: Watched, segment: SegmentKey, rows: tuple[int, int], windo
     side, few = min(zip(("reference", "current table"), rows, strict=True), key=lambda one: one[1])
     reason = f"{few} values in the {side}; {ROWS_MIN} are needed"
     if few >= ROWS_MIN:
-        reason = "nearly every row has a value of its own, so shares cannot be compared"
+        # Only a list of categories can be too long for its rows.
+        scale = watched.shown if isinstance(watched.shown, CategoricalScale) else watched.counted
+        reason = f"{few} rows in the {side} are too few for {scale.bins - 1} categories"
     return Verdict(
         check=CHECK,
         metric=watched.method,

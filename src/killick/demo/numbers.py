@@ -64,4 +64,4 @@ def drift_from_training(world: World, spec: Spec, window: Window, segment: Segme
     logged = pl.concat([world.archive.read(batch.path) for batch in batches], how="diagonal")
     rows = where(logged, segment, spec.segments)
     current = profile_table(reference.scale, rows, spec).profiles[()]
-    return float(stability(column, [reference.profiles[segment]], [current]).debiased[0])
+    return float(stability(column, [reference.profiles[segment]], [current]).excess[0])

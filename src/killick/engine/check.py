@@ -17,6 +17,8 @@ from killick.checks.business import judge_kpis
 from killick.checks.comparison import BUDGET, Comparison, compare
 from killick.checks.concept import judge_concept
 from killick.checks.correlation import judge_correlation
+from killick.checks.drift import CHECK as DRIFT
+from killick.checks.factors import unit_factor
 from killick.checks.integrity import judge_cardinality, judge_duplicates
 from killick.checks.output import judge_output
 from killick.checks.realised import judge_realised
@@ -28,12 +30,12 @@ from killick.checks.usual import windows_like
 from killick.clock import MINUTE
 from killick.engine.fit import arrange_table, learn_fit
 from killick.engine.pictures import draw, draw_calibration
+from killick.engine.samples import by_chance, by_samples
 from killick.engine.table_profile import measure_source
-from killick.errors import CallError, DataError, Mistake
+from killick.errors import DataError, Mistake
 from killick.ports.tables import FrameSource
 from killick.profiles.pairs import compare_rows
 from killick.reports.report import Report
-from killick.spec.load import sealed
 from killick.telemetry.columns import ENTITY_ID, EVENT_TIME, LABEL, PARTS, PREDICTION_ID
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from killick.engine.fit import Fit
     from killick.engine.table_profile import TableProfile
     from killick.ports.tables import Source
+    from killick.profiles.census import Census
     from killick.spec.document import Spec
 
 # Bins, categories and components are learned from so many rows; what is counted afterwards is every row.
@@ -53,8 +56,6 @@ FIT_ROWS = 131_072
 _WINDOWS_MIN, _WINDOWS_MAX = 16, 400
 _EDGE = 0.01
 EVERY_CHECK = ("*",)
-_UNSAMPLED = "the two were measured apart, and the samples of rows that they hold are without this column"
-_UNTIMED = "a sample does not know how windows differ, so this warns and does not fail"
 # What is judged from the census, which costs as much as everything else together.
 _OF_THE_CENSUS = ("quality.duplicates", "quality.cardinality", "quality.correlation", "quality.output", "drift.concept")
 
@@ -110,12 +111,13 @@ def check_profiles(
 
     Two profiles that were not measured by the same fit are compared by the samples of rows that they hold.
     """
-    apart, timed = current.fit.fingerprint != reference.fit.fingerprint, reference.window is not None
-    if apart:
-        current, reference = _by_samples(current, reference)
+    told = None
+    if current.fit.fingerprint != reference.fit.fingerprint:
+        current, reference, told = by_samples(current, reference)
     verdicts, tests = judge(current, reference, false_alarms=false_alarms, checks=checks, more=more)
-    if apart and timed:
-        verdicts = [_by_chance(verdict) for verdict in verdicts]
+    if told:
+        timed = reference.window is not None
+        verdicts = [told, *(by_chance(verdict) if timed else verdict for verdict in verdicts)]
     return Report(
         model=reference.fit.spec.model,
         spec_hash=reference.fit.spec.fingerprint,
@@ -158,6 +160,7 @@ def judge(
         window=window,
         budget=false_alarms,
         wanted=lambda check: _wanted(check, checks),
+        own=_own_columns(fit),
     )
     drafts = [*_drafts(current, reference, comparable), *more]
     drafts = [draft for draft in drafts if _wanted(draft.verdict.check, checks)]
@@ -166,8 +169,17 @@ def judge(
     compared, tests = compare(reference.reference, now, how, drafts)
     told = [*schema, *judge_freshness(reference.window, window, reference.middle)]
     found = [verdict for verdict in told if _wanted(verdict.check, checks)]
-    found += [msgspec.structs.replace(one, column=fit.named(one.column)) for one in compared]
+    found += [_named(one, fit, reference.census, current.census) for one in compared]
     return found, tests
+
+
+def _named(verdict: Verdict, fit: Fit, before: Census | None, now: Census | None) -> Verdict:
+    """Give a column its operator's name, and say so where it moved by the factor of a unit."""
+    reason, column = verdict.reason, verdict.column or ""
+    if verdict.check == DRIFT and verdict.status in ("fail", "warn") and not verdict.segment and before and now:
+        factor = unit_factor(before.sizes[column], now.sizes[column]) if column in before.sizes else None
+        reason = f"{reason}; values are {factor}" if factor else reason
+    return msgspec.structs.replace(verdict, column=fit.named(verdict.column), reason=reason)
 
 
 def skewed(online: Source, offline: Source, fit: Fit) -> list[Draft]:
@@ -186,8 +198,10 @@ def skewed(online: Source, offline: Source, fit: Fit) -> list[Draft]:
     if not keys:
         hint = "name a prediction_id, or entity_id and event_time, in the spec"
         raise DataError(Mistake(offline.name, "has no key in common with the current table", hint=hint))
-    columns = [fit.named(one.column) or "" for one in fit.watched]
-    return judge_skew(compare_rows(here, there, keys, [c for c in columns if c in shared and c not in PARTS]))
+    # A store of features need not have what the model made of them; of a feature that it lacks, that is told.
+    made = {*PARTS, fit.spec.schema.decision, *fit.spec.schema.scores.values()} - (shared - set(PARTS))
+    columns = [one.column for one in fit.watched if one.column not in made]
+    return judge_skew(compare_rows(here, there, keys, columns))
 
 
 def _drafts(current: TableProfile, reference: TableProfile, comparable: Collection[str]) -> list[Draft]:
@@ -220,47 +234,10 @@ def _drafts(current: TableProfile, reference: TableProfile, comparable: Collecti
     return [draft for draft in drafts if fit.named(draft.verdict.column) not in absent]
 
 
-def _by_chance(verdict: Verdict) -> Verdict:
-    """Let what was tested warn at most: a sample of rows does not say how far windows stray when all is well."""
-    if verdict.status != "fail" or verdict.p_adjusted is None:
-        return verdict
-    return msgspec.structs.replace(verdict, status="warn", reason=f"{verdict.reason}; {_UNTIMED}")
-
-
-def _by_samples(current: TableProfile, reference: TableProfile) -> tuple[TableProfile, TableProfile]:
-    """Measure the samples of two profiles by one fit. A column that a sample does not hold is told, and not dropped."""
-    known = learn(FrameSource(_sample(reference), name="reference"), _spec_of_samples(reference.fit.spec))
-    lost = {
-        column: ColumnType(None, one.name, _UNSAMPLED)
-        for column, one in reference.fit.columns.items()
-        if column not in known.fit.columns
-    }
-    known = replace(known, fit=replace(known.fit, columns={**known.fit.columns, **lost}))
-    found = measure_source(FrameSource(_sample(current), name="current"), known.fit)
-    kept = {column: one for column, one in lost.items() if column in current.columns}
-    return replace(found, columns={**found.columns, **kept}), known
-
-
-def _sample(profile: TableProfile) -> pl.DataFrame:
-    """Return the rows that a profile holds of its table, under the operator's names."""
-    if profile.census is None:
-        hint = "profile one of them by the other: killick profile DATA --reference OTHER.killick"
-        raise CallError(Mistake("profile", "was made by another fit, and holds no sample to compare by", hint=hint))
-    rows = profile.census.sample_rows()
-    return rows.rename({house: said for house, said in profile.fit.names.items() if house in rows.columns})
-
-
-def _spec_of_samples(spec: Spec) -> Spec:
-    """Return the spec by which samples are compared: they have no ids and no times, and their labels are read."""
-    schema, label = spec.schema, spec.schema.label
-    kept = replace(
-        schema,
-        prediction_id=None,
-        event_time=None,
-        entity_id=None,
-        label=replace(label, known_at=None, positive=None) if label else None,
-    )
-    return sealed(replace(spec, schema=kept))
+def _own_columns(fit: Fit) -> dict[str, str]:
+    """Return the columns, under the house's names, whose values are segments as they are, by the names of the bands."""
+    house = {said: name for name, said in fit.names.items()}
+    return {b.name: house.get(b.column, b.column) for by in fit.spec.segments for b in by if not b.bins}
 
 
 def _narrower(window: Window | None, reference: Window | None) -> bool:

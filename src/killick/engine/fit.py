@@ -34,7 +34,7 @@ from killick.profiles.scale import Scale
 from killick.profiles.scores import ScoreScale
 from killick.telemetry.columns import EVENT_TIME, LABEL, PARTS, PREDICTION_ID, SCORE
 from killick.telemetry.door import arrange, features_of
-from killick.telemetry.kinds import column_kinds, override_mistakes
+from killick.telemetry.kinds import band_mistakes, column_kinds, override_mistakes
 from killick.telemetry.positive import positive_decision
 from killick.telemetry.segments import group_by
 
@@ -148,7 +148,7 @@ def learn_fit(table: pl.DataFrame, spec: Spec, *, width: Duration | None = None,
     if not table.height:
         hint = "give the rows that the model was trained on, or a time when it was well"
         raise DataError(Mistake("reference", "holds no rows", hint=hint))
-    if mistakes := override_mistakes(table, spec.features.override):
+    if mistakes := [*override_mistakes(table, spec.features.override), *band_mistakes(table, spec.segments)]:
         raise DataError(*mistakes)
     columns = column_types(table, spec, name="reference")
     arranged = arrange_table(table, spec, name="reference")
@@ -325,6 +325,7 @@ def _questions(arranged: pl.DataFrame, spec: Spec, scale: Scale) -> Questions:
         *texts,
         *times,
         *(c for c in (*made, *(kpi.name for kpi in schema.kpis)) if c in arranged.columns),
+        *(c for c in _segmented(spec) if c in arranged.columns and c not in PARTS),
     )
     return Questions(
         row=tuple(dict.fromkeys(said)),
@@ -337,6 +338,12 @@ def _questions(arranged: pl.DataFrame, spec: Spec, scale: Scale) -> Questions:
     )
 
 
+def _segmented(spec: Spec) -> list[str]:
+    """The columns that make segments, but for those that have another name in the house."""
+    own = set(house_names(spec).values())
+    return [band.column for by in spec.segments for band in by if band.column not in own]
+
+
 def _decision(arranged: pl.DataFrame, spec: Spec) -> Decision | None:
     """Learn how a binary model's decisions are read; None where the spec names none."""
     column, label = spec.schema.decision, spec.schema.label
@@ -345,7 +352,8 @@ def _decision(arranged: pl.DataFrame, spec: Spec) -> Decision | None:
     if column not in arranged.columns:
         return Decision(column, None)
     scores = arranged[SCORE] if SCORE in arranged.columns else None
-    return Decision(column, positive_decision(decision_words(arranged[column]), scores, label and label.positive))
+    said = label.positive if label else None
+    return Decision(column, positive_decision(decision_words(arranged[column]), scores, said))
 
 
 def _bound(arranged: pl.DataFrame) -> float | None:

@@ -23,6 +23,7 @@ from killick.profiles.census import take_census
 from killick.reports.report import Extent
 from killick.reports.words import counted
 from killick.telemetry.columns import EVENT_TIME
+from killick.telemetry.kinds import alike_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -189,14 +190,14 @@ def _measured(present: pl.DataFrame, columns: Mapping[str, ColumnType], fit: Fit
 
 
 def _present(table: pl.DataFrame, fit: Fit) -> pl.DataFrame:
-    """Give a table the reference's types where its own say nothing: a column of nulls has the type that was guessed."""
+    """Give a table the reference's types where its own say no more (`alike_type`)."""
     casts = []
     for column, dtype in table.schema.items():
         known = fit.schema.get(column)
         if known is None or known == dtype:
             continue
-        if table[column].null_count() == table.height:
-            casts.append(pl.col(column).cast(known, strict=False))
+        if alike := alike_type(table[column], known):
+            casts.append(pl.col(column).cast(alike, strict=False))
     return table.with_columns(casts)
 
 

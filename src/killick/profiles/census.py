@@ -32,7 +32,7 @@ from killick.profiles.gram import COLUMNS_MAX, Gram, as_numbers
 from killick.profiles.numeric import NumericScale  # noqa: TC001 - msgspec reads the annotation
 from killick.profiles.outcomes import ScoreScale  # noqa: TC001 - msgspec reads the annotation
 from killick.profiles.residuals import Outcome, residuals_by_bin, residuals_of
-from killick.profiles.sketch import Sketch, spread_evenly
+from killick.profiles.sketch import EVERY, Sketch, spread_evenly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -168,10 +168,24 @@ class Census:
 
     __hash__ = None  # type: ignore[assignment]  # sums are compared with a tolerance, which no hash can follow
 
-    def sample_rows(self) -> pl.DataFrame:
-        """Return the sample with each row as often as it came."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether the sample holds every distinct row."""
+        return self.sample_theta == EVERY
+
+    def sample_rows(self, below: int = EVERY, *, most: int | None = None) -> pl.DataFrame:
+        """Return the sample with each row as often as it came.
+
+        Args:
+            below: only rows whose hash is below it.
+            most: about how many rows there may be; of more, so many are drawn, by chance but always the same ones.
+        """
         counts = np.maximum(self.repeats.counts[: self.sample.height], 0)
-        return self.sample[np.repeat(np.arange(self.sample.height), counts)]
+        counts = counts[: np.searchsorted(self.repeats.hashes[: len(counts)], np.uint64(below))]
+        total = int(counts.sum())
+        if most is not None and total > most:
+            counts = np.random.default_rng(_SEED).binomial(counts, most / total)
+        return self.sample[np.repeat(np.arange(len(counts)), counts)]
 
     def _refuse_other(self, other: Census) -> None:
         if self.asked != other.asked:

@@ -44,6 +44,10 @@ WORDS_MAX = 20_000
 COMPONENTS = 8
 # Rows to learn components from: the error of a direction falls with their number, and 16,384 x 1,536 floats are 100 MB.
 _EMBEDDED_ROWS_MAX = 16_384
+# Rows of embeddings that are worked on at once, in float64 whatever their own type is: 100 MB of 1,536 numbers.
+_BLOCK_ROWS = 8_192
+# Any number would do, so long as it stays.
+_SEED = 20_130_401
 _SECONDS = 1e-6
 
 
@@ -166,15 +170,22 @@ class Embedding(msgspec.Struct, frozen=True, tag="embedding", tag_field="kind"):
     def derive(self, table: pl.DataFrame) -> list[pl.Series]:
         """Return the derived columns; null where there is no embedding of the right length, or it is not asked."""
         _same_hash(self.hashed_by, self.column)
-        held, rows = embedded(table[self.column], len(self.mean))
+        column = table[self.column]
+        blocks = [self._placed(column.slice(at, _BLOCK_ROWS)) for at in range(0, max(len(column), 1), _BLOCK_ROWS)]
+        found = np.concatenate(blocks)
+        return [pl.Series(name, found[:, at]).fill_nan(None) for at, name in enumerate(self.names)]
+
+    def _placed(self, series: pl.Series) -> Floats:
+        """Return the derived numbers of some rows, `[rows, names]`; NaN where there is none."""
+        held, rows = embedded(series, len(self.mean))
         centred = held - np.asarray(self.mean)
         along = centred @ np.asarray(self.components).T
         left = np.square(centred).sum(axis=1) - np.square(along).sum(axis=1)
         asked = np.column_stack([along, np.sqrt(np.maximum(left, 0.0))])
         asked[~_asked_embeddings(held)] = np.nan
-        found = np.full((table.height, len(self.names)), np.nan)
+        found = np.full((len(series), len(self.names)), np.nan)
         found[rows] = np.column_stack([np.sqrt(np.square(held).sum(axis=1)), asked])
-        return [pl.Series(name, found[:, at]).fill_nan(None) for at, name in enumerate(self.names)]
+        return found
 
     def scales(self, table: pl.DataFrame) -> list[NumericScale | CategoricalScale]:
         """Learn the scales of the derived columns."""
@@ -252,8 +263,11 @@ def _text(series: pl.Series, name: Callable[[str], str]) -> Text:
 
 
 def _embedding(series: pl.Series, name: Callable[[str], str]) -> Embedding | None:
-    lengths = series.cast(pl.List(pl.Float64), strict=False).list.len().drop_nulls()
-    held, _ = embedded(series.head(_EMBEDDED_ROWS_MAX), int(lengths.mode().min() or 0))  # type: ignore[arg-type]
+    # Drawn from all rows, since tables are often sorted.
+    rows = np.random.default_rng(_SEED).choice(len(series), min(len(series), _EMBEDDED_ROWS_MAX), replace=False)
+    drawn = series.gather(pl.Series(np.sort(rows)))
+    lengths = drawn.cast(pl.List(pl.Float64), strict=False).list.len().drop_nulls()
+    held, _ = embedded(drawn, int(lengths.mode().min() or 0))  # type: ignore[arg-type]
     learned = held[~_asked_embeddings(held)]
     if len(learned) < 2:  # noqa: PLR2004 - one row has no direction
         return None

@@ -55,7 +55,7 @@ def pack_schema(schema: pl.Schema) -> bytes:
     """Return the bytes of a table's types. What is not watched is left out: Python objects, records, lists of lists.
 
     >>> unpack_schema(pack_schema(pl.Schema({"temp": pl.Float64, "at": pl.Datetime("us", "UTC")})))
-    Schema({'temp': Float64, 'at': Datetime(time_unit='us', time_zone='UTC')})
+    Schema([('temp', Float64), ('at', Datetime(time_unit='us', time_zone='UTC'))])
     """
     described = [(name, _described(dtype)) for name, dtype in schema.items()]
     return msgspec.msgpack.encode([one for one in described if one[1] is not None])
@@ -118,22 +118,29 @@ def _described(dtype: pl.DataType) -> Described | None:
 
 def _dtype(described: Described) -> pl.DataType:
     """The type that words and numbers describe."""
+    made: pl.DataType | None = None
     try:
         match described:
             case [str(name)] if name in _PLAIN:
-                return _PLAIN[name]()
+                made = _PLAIN[name]()
             case ["List", str(inner)] if inner in _PLAIN:
-                return pl.List(_PLAIN[inner])
+                made = pl.List(_PLAIN[inner])
             case ["Array", str(inner), int(size)] if inner in _PLAIN and 0 <= size <= COLUMNS_MAX:
-                return pl.Array(_PLAIN[inner], size)
+                made = pl.Array(_PLAIN[inner], size)
             case ["Enum", *categories]:
-                return pl.Enum([str(one) for one in categories])
+                made = pl.Enum([str(one) for one in categories])
+            case ["Datetime", _, str(zone)]:
+                made = pl.Datetime(described[1], zone)  # type: ignore[arg-type]  # what is no unit is refused
+                pl.Series([], dtype=pl.Datetime("us")).dt.convert_time_zone(zone)
             case ["Datetime" | "Duration" | "Decimal" as name, *how]:
-                made: pl.DataType = getattr(pl, str(name))(*how)
-                return made
+                made = getattr(pl, str(name))(*how)
+        # Some of what cannot be is found out only when there is a column of it.
+        pl.Series([], dtype=made)
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(str(error).partition("\n")[0]) from None
-    raise ValueError(f"no type is {str(described)[:80]}")
+    if made is None:
+        raise ValueError(f"no type is {str(described)[:80]}")
+    return made
 
 
 def _is_text(dtype: pl.DataType) -> bool:

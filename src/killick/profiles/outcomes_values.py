@@ -1,6 +1,6 @@
 """The outcomes of a regression: sums of its errors, and of the truth that they are measured against.
 
-Guarantee: MAE, RMSE, R2, bias and the quantile loss at every quantile are exact from these sums, and so are their
+Guarantee: MAE, RMSE, R2, bias and the quantile loss at the median are exact from these sums, and so are their
 standard errors. Errors are held in spreads of the reference's errors and the truth in its own, from its centre, so that
 no digits are lost to a large mean or an odd unit.
 Cost: two counts and fourteen sums.
@@ -42,14 +42,12 @@ class ValueOutcome(msgspec.Struct, frozen=True, tag="value_outcome", tag_field="
         centre: of the truth in the reference.
         spread: of the truth in the reference.
         error_spread: of the errors in the reference.
-        quantiles: at which the quantile loss is wanted.
     """
 
     column: str
     centre: float
     spread: float
     error_spread: float
-    quantiles: tuple[float, ...] = (0.5,)
 
     @property
     def counts_width(self) -> int:
@@ -81,9 +79,7 @@ class ValueOutcome(msgspec.Struct, frozen=True, tag="value_outcome", tag_field="
             yield Cells(None, 1, weight)
 
 
-def fit_values(
-    column: str, labels: pl.Series | None, predictions: pl.Series, quantiles: tuple[float, ...] = (0.5,)
-) -> ValueOutcome:
+def fit_values(column: str, labels: pl.Series | None, predictions: pl.Series) -> ValueOutcome:
     """Learn where the truth lies and how far errors go, from the reference.
 
     Without labels the predictions stand for both: they lie where the truth does, and err by no more than they vary.
@@ -91,11 +87,11 @@ def fit_values(
     truth = fit_numeric(predictions if labels is None else labels)
     if labels is None or not labels.count():
         truth = fit_numeric(predictions)
-        return ValueOutcome(column, truth.centre, truth.spread, truth.spread, quantiles)
+        return ValueOutcome(column, truth.centre, truth.spread, truth.spread)
     rows = len(labels)
     with np.errstate(over="ignore", invalid="ignore"):
         errors = numbers(predictions, rows) - numbers(labels, rows)
     finite = errors[np.isfinite(errors)]
     varies = bool(len(finite)) and finite.min() < finite.max()
     spread = fit_numeric(pl.Series("errors", finite)).spread if varies else truth.spread
-    return ValueOutcome(column, truth.centre, truth.spread, spread, quantiles)
+    return ValueOutcome(column, truth.centre, truth.spread, spread)

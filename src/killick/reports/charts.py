@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from killick.reports.findings import Calibration, Curve
 
 # Okabe and Ito's names for their colours.
-ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
+ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 
 HISTOGRAM_HEIGHT = 170

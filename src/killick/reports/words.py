@@ -36,6 +36,7 @@ _METRICS = {
     "columns_missing": "missing column",
     "columns_extra": "extra column",
     "columns_reordered": "order of columns",
+    "sampled_rows": "rows compared",
     "error_rate": "error rate",
     "roc_auc": "ROC AUC",
     "mae": "MAE",

@@ -195,7 +195,7 @@ def wasserstein(
     if not cuts.shape[-1]:
         unknown = np.full(n.shape[:-1], np.nan)
         return Gap(unknown, unknown, unknown, unknown, _used(n, m), unknown, unknown)
-    value = moved.wasserstein(cuts, n, reference_sums, m, current_sums) / unit
+    value = moved.way_moved(cuts, n, reference_sums, m, current_sums) / unit
     widths, opens = _bins(cuts, n.shape)
     before, now = (_side(cuts, widths, opens, *side) for side in ((n, reference_sums), (m, current_sums)))
     expected = _HALF_NORMAL * np.sqrt(

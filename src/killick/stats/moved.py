@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
 
-__all__ = ["gaps_of", "total_variation", "wasserstein"]
+__all__ = ["gaps_of", "share_moved", "way_moved"]
 
 
-def total_variation(reference: ArrayLike, current: ArrayLike) -> Floats:
-    """Return the share of rows that would have to move, in [0, 1].
+def share_moved(reference: ArrayLike, current: ArrayLike) -> Floats:
+    """Return the share of rows that would have to move, in [0, 1]: the total variation.
 
     Args:
         reference: counts, [..., bins].
         current: counts on the same bins, [..., bins].
 
-    >>> float(total_variation([50, 50], [30, 70]).round(6))
+    >>> float(share_moved([50, 50], [30, 70]).round(6))
     0.2
     """
     n, m = pair_of(reference, current)
     return _where_known(n, m, 0.5 * np.abs(shares_of(n) - shares_of(m)).sum(axis=-1))
 
 
-def wasserstein(
+def way_moved(
     edges: ArrayLike,
     reference_counts: ArrayLike,
     reference_sums: ArrayLike,
     current_counts: ArrayLike,
     current_sums: ArrayLike,
 ) -> Floats:
-    """Return the Wasserstein-1 distance from counts and sums per bin, in the unit of the column.
+    """Return how far rows moved on average, in the unit of the column: Wasserstein-1, from counts and sums per bin.
 
     A lower bound of the distance of the rows themselves, and equal to it wherever the two distribution functions do not
     cross inside a bin: a shift, a change of scale and a longer tail are all exact.
@@ -57,7 +57,7 @@ def wasserstein(
         current_counts: as for the reference.
         current_sums: as for the reference.
 
-    >>> float(wasserstein([2.5, 4.5, 6.5], [2, 2, 2, 2], [3, 7, 11, 15], [1, 2, 2, 3], [2, 7, 11, 24.5]))
+    >>> float(way_moved([2.5, 4.5, 6.5], [2, 2, 2, 2], [3, 7, 11, 15], [1, 2, 2, 3], [2, 7, 11, 24.5]))
     1.0625
     """
     cuts = np.asarray(edges, dtype=np.float64)

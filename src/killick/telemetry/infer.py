@@ -233,15 +233,16 @@ def _class_scores(search: Search, label: Label) -> dict[str, str]:
 
 
 def _no_features(search: Search) -> tuple[str, ...]:
-    """Return the patterns of the columns that no model looks at, or that cannot be watched."""
+    """Return the patterns of the columns that no model looks at.
+
+    One that cannot be watched stays a feature: a check then says that it is not known how it does.
+    """
     reasons = {}
     for column in search.free:
         name = normal(column)
         if column in PARTS:
             # Whatever it means here, elsewhere in the house it would be taken for that part.
             reasons[column] = f"{column} is a name that the house keeps for itself; rename the column to watch it"
-        elif not search.kind(column):
-            reasons[column] = f"{column} ({search.table.schema[column]}) cannot be watched"
         elif _counts_rows(search, column):
             reasons[column] = f"{column} counts rows"
         elif name in roles.SPLITS:
@@ -273,7 +274,7 @@ def _list_kinds(search: Search, features: Features) -> None:
     """Note which features there are of each kind."""
     by_kind: dict[str, list[str]] = {}
     for column in features.select(search.free):
-        by_kind.setdefault(search.kind(column) or "", []).append(column)
+        by_kind.setdefault(search.kind(column) or "cannot be watched", []).append(column)
     lines = [f"{kind} ({len(columns)}): {listed(columns)}" for kind, columns in by_kind.items()]
     if lines:
         search.notes["features"] = "\n".join(lines)

@@ -20,7 +20,7 @@ from killick.telemetry.frames import drawn_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from killick.spec.document import Kind
+    from killick.spec.document import Kind, SegmentBy
 
 _LOOKED_AT = 10_000
 # Names of things are seldom longer than three words: New York City, Licence to drive.
@@ -82,6 +82,42 @@ def override_mistakes(table: pl.DataFrame, override: Mapping[str, Override]) -> 
             problem, hint = "needs numbers in an order", f"the column is {kind}"
             mistakes.append(Mistake(f"{path}.drift", problem, value=said.drift, hint=hint))
     return mistakes
+
+
+def band_mistakes(table: pl.DataFrame, segments: Sequence[SegmentBy]) -> list[Mistake]:
+    """Return the bands that cut what has no numbers: every row of them would be missing.
+
+    >>> from killick.spec.document import Band
+    >>> print(*band_mistakes(pl.DataFrame({"gate": ["A4"]}), ((Band("gates", "gate", bins=(500.0,)),),)))
+    segments.gates.bins: needs numbers (found 'gate'); the column is of type String
+    """
+    cut = dict.fromkeys(band for by in segments for band in by if band.bins and band.column in table.columns)
+    return [
+        Mistake(
+            f"segments.{band.name}.bins",
+            "needs numbers",
+            value=band.column,
+            hint=f"the column is of type {table.schema[band.column]}",
+        )
+        for band in cut
+        if table.schema[band.column] != pl.Null and _kind_by_type(table.schema[band.column]) != "numeric"
+    ]
+
+
+def alike_type(column: pl.Series, known: pl.DataType) -> pl.DataType | None:
+    """Return the reference's type of a column where its own says the same in another way; None where it does not.
+
+    A column of nulls has the type that its reader guessed, and CSV and JSON write true and false as 1 and 0.
+
+    >>> alike_type(pl.Series([1, 0, None]), pl.Boolean()), alike_type(pl.Series([2, 0]), pl.Boolean()) is None
+    (Boolean, True)
+    """
+    if column.null_count() == len(column):
+        return known
+    if isinstance(known, pl.Boolean) and column.dtype.is_numeric() and not column.dtype.is_decimal():
+        values = column.fill_nan(None) if column.dtype.is_float() else column
+        return known if ((values == 0) | (values == 1)).all() else None
+    return None
 
 
 def kind_of(column: pl.Series) -> Kind | None:

@@ -77,4 +77,4 @@ def positive_decision(words: pl.Series, scores: pl.Series | None, said: str | fl
 def _word(said: str | float | None) -> str | None:
     """Write a value of the spec as a column's values are written."""
     whole = isinstance(said, float) and said.is_integer()
-    return None if said is None else str(int(said) if whole else said).lower()  # type: ignore[arg-type]
+    return None if said is None else str(int(said) if whole else said).lower()
