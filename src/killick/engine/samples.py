@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
+import polars as pl
 
 from killick.checks.distances import ROWS_MIN
 from killick.checks.schema import SCHEMA, ColumnType
@@ -27,12 +28,11 @@ from killick.engine.fit import learn_fit
 from killick.engine.table_profile import measure_source
 from killick.errors import CallError, Mistake
 from killick.ports.tables import FrameSource
+from killick.profiles.outcome_rows import decided
 from killick.spec.load import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import polars as pl
 
     from killick.engine.table_profile import TableProfile
     from killick.profiles.census import Census
@@ -122,6 +122,10 @@ def _repeating(census: Census) -> float:
 
 
 def _named(rows: pl.DataFrame, profile: TableProfile) -> pl.DataFrame:
+    output = profile.fit.asked.output if profile.fit.asked else None
+    if output and output.decision and output.decision.positive and output.decision.column in rows.columns:
+        # Its positive word was learned from all rows, and with the label's, which samples hold no more.
+        rows = rows.with_columns(decided(rows, output.decision).cast(pl.Boolean))
     return rows.rename({house: said for house, said in profile.fit.names.items() if house in rows.columns})
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from killick.checks.reference import BySegment, HealthyWindow
-    from killick.clock import Instant
     from killick.profiles.census import Census
 
 FILE_SCHEMA = "killick.table/1"
@@ -49,7 +48,6 @@ class Kept:
         by_segment: its rows' profile in each segment; the whole is the empty one.
         columns: which columns it has, under the operator's names, and what they are watched as.
         extent: how many rows, from when to when.
-        middle: the median event time.
         windows: the profiles for each window of event time, where these were asked for.
         census: what is kept of all rows besides counts, where one is taken.
         timeless: how many rows should have an event time, and have none.
@@ -59,7 +57,6 @@ class Kept:
     by_segment: BySegment
     columns: Mapping[str, ColumnType]
     extent: Extent
-    middle: Instant | None = None
     windows: tuple[HealthyWindow, ...] = ()
     census: Census | None = None
     timeless: int = 0
@@ -83,7 +80,6 @@ class _Packed(msgspec.Struct, frozen=True):
     profiles: bytes
     columns: dict[str, ColumnType]
     extent: Extent
-    middle: int | None
     census: bytes | None
     timeless: int
 
@@ -102,7 +98,6 @@ def pack_table(kept: Kept) -> bytes:
             profiles=pack_reference(kept.reference),
             columns=dict(kept.columns),
             extent=kept.extent,
-            middle=kept.middle,
             census=pack_census(kept.census) if kept.census else None,
             timeless=kept.timeless,
         )
@@ -139,7 +134,6 @@ def unpack_table(packed: bytes, made: type[_K], *, name: str) -> _K:
         by_segment=reference.profiles,
         columns=held.columns,
         extent=held.extent,
-        middle=held.middle,
         windows=reference.windows,
         census=census,
         timeless=held.timeless,

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import polars as pl
 
-from killick.checks.reference import HealthyWindow
+from killick.checks.reference import EVERYTHING, HealthyWindow
 from killick.clock import Window
 from killick.engine.fit import arrange_table, column_types
 from killick.engine.measure import profile_table
@@ -59,6 +60,15 @@ class TableProfile(Kept):
         start, end = self.extent.start, self.extent.end
         return None if start is None or end is None else Window(start, end)
 
+    @property
+    def middle(self) -> Instant | None:
+        """The event time before which half of the rows are, to the window; None without windows."""
+        rows = np.array([healthy.profiles[EVERYTHING].rows for healthy in self.windows])
+        if not len(rows):
+            return None
+        window = self.windows[int(np.searchsorted(rows.cumsum(), rows.sum() / 2))].window
+        return window.start + window.width // 2
+
     def __add__(self, other: TableProfile) -> TableProfile:
         self._refuse_other_fit(other)
         times = [time for e in (self.extent, other.extent) for time in (e.start, e.end) if time is not None]
@@ -68,7 +78,6 @@ class TableProfile(Kept):
             by_segment=_added(self.by_segment, other.by_segment),
             columns=_columns_added(self, other),
             extent=Extent(self.rows + other.rows, *span),
-            middle=_between(self, other),
             windows=_windows_added(self.windows, other.windows),
             timeless=self.timeless + other.timeless,
             census=self.census + other.census if self.census and other.census else None,
@@ -182,7 +191,6 @@ def _measured(present: pl.DataFrame, columns: Mapping[str, ColumnType], fit: Fit
         by_segment=made.profiles,
         columns=columns,
         extent=Extent(present.height, *span),
-        middle=int(times.median()) if len(times) else None,  # type: ignore[arg-type]
         windows=made.windows,
         timeless=arranged.height - len(times) if EVENT_TIME in arranged.columns else 0,
         census=take_census(arranged, fit.asked, how.each) if fit.asked else None,
@@ -232,11 +240,3 @@ def _windows_added(one: tuple[HealthyWindow, ...], other: tuple[HealthyWindow, .
     for healthy in other:
         held[healthy.window] = _added(held.get(healthy.window, {}), healthy.profiles)
     return tuple(HealthyWindow(window, held[window]) for window in sorted(held, key=lambda window: window.start))
-
-
-def _between(one: TableProfile, other: TableProfile) -> Instant | None:
-    """The middle of two middles, by rows: what is known of the median of a sum."""
-    if one.middle is None or other.middle is None:
-        return other.middle if one.middle is None else one.middle
-    rows = max(one.rows + other.rows, 1)
-    return (one.middle * one.rows + other.middle * other.rows) // rows
