@@ -4,7 +4,7 @@ A score outside [0, 1], a score that is no number, a decision that does not foll
 probabilities that do not sum to 1. Each such row is wrong whatever the reference holds, so nothing has to be tested:
 the check fails above one row in a thousand, and warns of any below; that there is none says little of fewer than 50
 rows. Only where the reference has the same fault is it a question of chance, and then it fails when the share is surely
-higher, by more than one row in a thousand.
+higher, by more than one row in a thousand; else it warns: the spec may be wrong about the model.
 """
 
 from __future__ import annotations
@@ -97,8 +97,10 @@ def _judge(fault: _Fault, column: str | None, before: Faults, now: Faults, windo
         status = "ok" if not wrong else "fail" if share > SHARE_MAX else "warn"
         reason = f"{100 * share:.2f} % {fault.words} ({wrong:,} of {rows:,})"
     if usual and share is not None:
-        status = "ok"
+        status = "warn" if share > SHARE_MAX else "ok"
         reason = f"{reason}; {100 * usual:.2f} % in the reference"
+        if share > SHARE_MAX:
+            reason += ", so perhaps the spec does not say what the model does"
     if status == "ok" and rows < ROWS_MIN:
         status, reason = "inconclusive", f"{reason}; so few rows cannot tell more"
     verdict = Verdict(
