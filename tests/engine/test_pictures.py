@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import killick
 from killick.checks.reference import Reference
 from killick.checks.verdict import Verdict
 from killick.engine.pictures import BARS_MAX, FACETS_MAX, draw
@@ -157,3 +158,15 @@ def test_a_column_without_cells_of_its_own_is_drawn_by_its_first_facets():
     # Every second row is asked for new words: the others are not missing.
     assert all("missing" not in one.labels and sum(one.reference) == pytest.approx(1.0) for one in drawn.values())
     assert set(derived.columns) >= {name for name, _ in drawn}
+
+
+def test_one_absurd_value_in_the_reference_does_not_flatten_the_picture() -> None:
+    """It stretches the last bin of the reference over nearly all of the axis; the bin stands behind it then."""
+    rng = np.random.default_rng(4)
+    reference = pl.DataFrame({"adr": np.append(rng.gamma(4, 25, 5_000), 54_000.0)})
+
+    report = killick.check(pl.DataFrame({"adr": rng.gamma(4, 40, 2_000)}), reference=reference)
+
+    shown = report.pictures["adr", ()]
+    assert shown.edges[-1] < 400
+    assert shown.labels[len(shown.edges) - 1 + shown.leading].startswith("above")

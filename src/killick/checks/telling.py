@@ -83,7 +83,10 @@ def _sentence(scale: Comparable, most: str, went: Direction | None, far: float, 
         return f"{far * 100:.1f} % of the rows changed category, most: {most}"
     if went is None or not math.isfinite(far) or far < _TELLING_MIN:
         return f"values moved, most: {most}"
-    moved = f"mean {_figure(means[0])} -> {_figure(means[1])}"
+    before, now = (_figure(mean) for mean in means)
+    if before == now:
+        before, now = (f"{mean:.7g}" for mean in means)
+    moved = f"mean {before} -> {now}"
     return f"{'higher' if went == 'up' else 'lower'} by {far:.2f} spreads ({moved}), most: {most}"
 
 

@@ -50,6 +50,8 @@ _ON_ATOMS = 0.9
 # where many single numbers have many rows each: it would leave a hole among them.
 _SPIKE, _OTHER_ATOMS = 0.2, 0.1
 _PLAIN_MAX = 1e15
+# A bin that is three times as wide as the others together leaves them a quarter of the axis.
+_GIANT = 3.0
 
 
 def draw(
@@ -193,7 +195,7 @@ def _histogram(groups: _Groups, odd: list[tuple[str, Floats]], owner: str) -> Di
     if groups.atoms[highest] and alone[:, highest].max() >= _SPIKE and others[0] <= _OTHER_ATOMS:
         leading.append((f"exactly {_stretch(tops, highest, alone=True)}", alone[:, highest]))
         shares[:, highest] = groups.gaps[:, highest]
-    first, last = _view(shares[:, 1:-1])
+    first, last = _without_giants(tops, *_view(shares[:, 1:-1]))
     chosen = _even(tops[first : last + 2])
     cuts = np.searchsorted(tops, chosen)
     if groups.atoms[first + 1] and not groups.gaps[:, first + 1].any():
@@ -227,6 +229,15 @@ def _view(closed: Floats) -> tuple[int, int]:
         return 0, closed.shape[1] - 1
     ends = int(np.argmax(up)), int(len(down) - 1 - np.argmax(np.flip(down)))
     return min(ends), max(ends)
+
+
+def _without_giants(tops: Floats, first: int, last: int) -> tuple[int, int]:
+    """Leave an end bin out that is far wider than all others together: one absurd value stretched it."""
+    while last > first + 1 and tops[last + 1] - tops[last] > _GIANT * (tops[last] - tops[first]):
+        last -= 1
+    while last > first + 1 and tops[first + 1] - tops[first] > _GIANT * (tops[last + 1] - tops[first + 1]):
+        first += 1
+    return first, last
 
 
 def _even(edges: Floats) -> Floats:

@@ -166,7 +166,9 @@ class NumericScale(msgspec.Struct, frozen=True, tag="numeric", tag_field="kind")
         """Write an edge to a hundredth of a spread; the number next to zero is meant as zero."""
         if abs(edge) <= np.finfo(float).tiny:
             return "0"
-        decimals = 2 - math.floor(math.log10(self.spread))
+        # Or to three digits, where what is small beside the spread would be written as nothing.
+        size = min(self.spread, abs(edge))
+        decimals = 2 - math.floor(math.log10(size))
         if not 0 <= decimals <= _DECIMALS_MAX or abs(edge) >= _GROUPED_MAX:
             return f"{edge:,.0f}" if decimals < 0 and abs(edge) < _GROUPED_MAX else f"{edge:.6g}"
         text = f"{edge:,.{decimals}f}"
