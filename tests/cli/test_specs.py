@@ -50,9 +50,9 @@ def test_a_first_spec_says_everything_once(shop: Path, capsys: pytest.CaptureFix
     comments = Counter(line.strip() for line in text.splitlines() if line.strip().startswith("#"))
     assert comments
     assert max(comments.values()) == 1
-    assert "# basket (Struct({'sku': Int64})) cannot be watched" in text
+    assert "# features: cannot be watched (1): basket (Struct({'sku': Int64}))" in text
     for line in ("numeric (1): amount", "boolean (1): returned", "text (1): remark", "embedding (1): vector"):
-        assert f"# {line}" in text
+        assert f"# features: {line}" in text
     spec = parse_spec(text)
     assert (spec.schema.score, spec.schema.decision, spec.reference) == ("y_pred_proba", "y_pred", str(shop))
     said = capsys.readouterr().out

@@ -320,7 +320,7 @@ def test_version_1_of_a_table_loads_for_ever() -> None:
         "departs_at": None,
     }
     assert (held.extent.rows, held.extent.start, held.extent.end) == (200, 1_704_067_200_000_000, 1_704_783_600_000_001)
-    assert held.middle == 1_704_425_400_000_000
+    assert held.middle == 1_704_434_062_500_000
     assert sorted(held.reference.profiles) == [(), (("carrier", "B6"),), (("carrier", "DL"),), (("carrier", "UA"),)]
     assert [held.reference.profiles[key].rows for key in sorted(held.reference.profiles)] == [200, 100, 50, 50]
     assert sum(healthy.profiles[()].rows for healthy in held.reference.windows) == 200

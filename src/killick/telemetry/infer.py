@@ -271,10 +271,13 @@ def _counts_rows(search: Search, column: str) -> bool:
 
 
 def _list_kinds(search: Search, features: Features) -> None:
-    """Note which features there are of each kind."""
+    """Note which features there are of each kind; what cannot be watched is named with its type."""
     by_kind: dict[str, list[str]] = {}
     for column in features.select(search.free):
-        by_kind.setdefault(search.kind(column) or "cannot be watched", []).append(column)
+        if (kind := search.kind(column)) is not None:
+            by_kind.setdefault(kind, []).append(column)
+        else:
+            by_kind.setdefault("cannot be watched", []).append(f"{column} ({search.table.schema[column]})")
     lines = [f"{kind} ({len(columns)}): {listed(columns)}" for kind, columns in by_kind.items()]
     if lines:
         search.notes["features"] = "\n".join(lines)
