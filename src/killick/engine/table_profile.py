@@ -7,6 +7,8 @@ than memory is the sum of its batches, and nothing here needs to see two of them
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,7 +36,11 @@ if TYPE_CHECKING:
     from killick.clock import Instant
     from killick.engine.fit import Fit
     from killick.ports.tables import Source
+    from killick.profiles.census import Census, Questions
     from killick.profiles.profile import Each, Profile
+
+# A census of a million rows of twenty columns at once would hold 100 MB more, for a twentieth less time.
+_CENSUS_ROWS = 524_288
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -193,8 +199,14 @@ def _measured(present: pl.DataFrame, columns: Mapping[str, ColumnType], fit: Fit
         extent=Extent(present.height, *span),
         windows=made.windows,
         timeless=arranged.height - len(times) if EVENT_TIME in arranged.columns else 0,
-        census=take_census(arranged, fit.asked, how.each) if fit.asked else None,
+        census=_census(arranged, fit.asked, how.each) if fit.asked else None,
     )
+
+
+def _census(arranged: pl.DataFrame, asked: Questions, each: Each) -> Census:
+    """Take the census of some rows after others, so that the arrays of the next have the room of the last."""
+    starts = range(0, max(1, arranged.height), _CENSUS_ROWS)
+    return reduce(add, (take_census(arranged.slice(start, _CENSUS_ROWS), asked, each) for start in starts))
 
 
 def _present(table: pl.DataFrame, fit: Fit) -> pl.DataFrame:

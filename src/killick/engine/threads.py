@@ -6,15 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import polars as pl
-
     from killick.profiles.profile import Each
 
-# More cores than this wait for memory; fewer rows than this are done before the threads have started.
-_THREADS_MAX, _ROWS_MIN = 4, 50_000
+# More cores than this wait for memory, and more threads than cores hold memory for nothing: twice as many take a fifth
+# more of both. Polars knows the cores, or how many of them it was told to take. Fewer rows than this are done before
+# the threads have started.
+_THREADS_MAX, _ROWS_MIN = min(4, pl.thread_pool_size()), 50_000
 
 
 @contextmanager
