@@ -114,6 +114,7 @@ ODD_TABLES = {
     "text that became numbers": (T.with_columns(c=3), T, "fail"),
     "a score that became text": (T.with_columns(score=pl.lit("high")), T, "fail"),
     "another time zone": (T.with_columns(pl.col("t").dt.convert_time_zone("Asia/Tokyo")), T, "ok"),
+    "times without their zone": (T.with_columns(pl.col("t").dt.replace_time_zone(None)), T, "warn"),
     "times as text": (T.with_columns(pl.col("t").dt.to_string("iso")), T, "ok"),
     "times of several zones": (
         T.with_columns(t=pl.Series(["2024-01-01T00:00:00+02:00", "2024-01-01T00:00:00Z"] * (ROWS // 2))),
@@ -166,6 +167,21 @@ def test_a_schema_that_changed_names_the_columns() -> None:
     told = {(v.check, v.column, v.status) for v in verdicts if v.check in ("quality.schema", "quality.type")}
     assert told == {("quality.schema", "x", "fail"), ("quality.type", "c", "fail"), ("quality.schema", "z", "warn")}
     assert {v.status for v in verdicts if v.check == "drift.univariate" and v.column in ("x", "c")} == {"inconclusive"}
+
+
+@pytest.mark.parametrize("bare", ["current", "reference"])
+def test_times_that_name_a_zone_on_one_side_only_are_told(bare: str) -> None:
+    """They may be hours apart: the check says which side is read in the spec's zone, and judges the rest."""
+    naive = T.with_columns(pl.col("t").dt.replace_time_zone(None))
+    current, reference = (naive, T) if bare == "current" else (T, naive)
+
+    verdicts = killick.check(current, reference=reference).verdicts
+
+    (told,) = (v for v in verdicts if v.check == "quality.type")
+    assert (told.column, told.metric, told.status) == ("t", "zone_changed", "warn")
+    words = {"current": "current table", "reference": "reference"}
+    assert f"the {words[bare]}'s are read in the spec's" in told.reason
+    assert {v.status for v in verdicts if v.check == "drift.univariate"} == {"ok"}
 
 
 def test_batches_add_up() -> None:

@@ -186,7 +186,8 @@ def test_two_halves_of_the_census_are_alike() -> None:
 def test_the_car_loans_move_where_they_are_known_to() -> None:
     """In the second half four features moved, and three did not; in the first half none did (DATASETS.md, 6)."""
     rows = real("car_loan.parquet").sort("id")
-    schema = Schema("id", "event_time", score="y_pred_proba", decision="y_pred", label=Label("repaid"))
+    score = {"score": "y_pred_proba", "decision": "y_pred", "decision_threshold": 0.645}
+    schema = Schema("id", "event_time", **score, label=Label("repaid"))
     spec = sealed(Spec("car-loan", "binary", schema, features=Features(exclude=("partition",))))
     reference = rows.filter(pl.col("partition") == "reference")
     analysis = rows.filter(pl.col("partition") == "analysis")

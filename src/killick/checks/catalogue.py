@@ -41,7 +41,9 @@ CATALOGUE: tuple[Entry, ...] = (
         ("columns_missing", "columns_extra", "columns_reordered", "sampled_rows"),
         "two tables",
     ),
-    Entry(schema.TYPE, "Are numbers still numbers, and text still text?", ("type_changed",), "two tables"),
+    Entry(
+        schema.TYPE, "Are numbers still numbers, and text still text?", ("type_changed", "zone_changed"), "two tables"
+    ),
     Entry(
         schema.FRESHNESS,
         "Is the reference older than what it judges?",

@@ -2,7 +2,8 @@
 
 A column that the reference has and the current table has not *fails*: the model was made to see it. One that came new
 is a *warning*: nobody looks at it yet. Numbers that became text, or the other way round, fail, and are not compared
-further: every other number about them would only repeat it. A reference that is newer than what it judges is a warning.
+further: every other number about them would only repeat it. Times that name a zone in one table only are a warning, and
+so is a reference that is newer than what it judges.
 """
 
 from __future__ import annotations
@@ -45,6 +46,15 @@ class ColumnType:
     why_not: str = ""
     part: str = ""
 
+    @property
+    def has_zone(self) -> bool | None:
+        """Whether its times name a time zone, as Polars words the type; None when it does not hold times.
+
+        >>> ColumnType("timestamp", "Datetime(time_unit='us', time_zone='UTC')").has_zone
+        True
+        """
+        return not self.name.endswith("time_zone=None)") if self.name.startswith("Datetime(") else None
+
 
 def judge_schema(
     reference: Mapping[str, ColumnType], current: Mapping[str, ColumnType], window: Window | None = None, rows: int = 0
@@ -83,6 +93,7 @@ def judge_schema(
         if column not in reference and not now.part:
             said = "the current table has this column, the reference has not"
             verdicts.append(_verdict(SCHEMA, "columns_extra", "warn", said, column, window))
+    verdicts += _zones(reference, current, window)
     verdicts += _order(_watched(reference), _watched(current), window)
     if rows >= ROWS_MIN and not any(verdict.check in (SCHEMA, TYPE) for verdict in verdicts):
         said = f"the {len(reference)} columns are there, of the same kinds and in the same order"
@@ -112,6 +123,20 @@ def judge_freshness(reference: Window | None, current: Window | None, middle: in
 
 def _watched(columns: Mapping[str, ColumnType]) -> list[str]:
     return [column for column, one in columns.items() if not one.part]
+
+
+def _zones(
+    reference: Mapping[str, ColumnType], current: Mapping[str, ColumnType], window: Window | None
+) -> list[Verdict]:
+    """Warn about times that name a zone in one table only: who wrote the others may have meant another one."""
+    verdicts = []
+    for column in (name for name in reference if name in current):
+        then, now = reference[column].has_zone, current[column].has_zone
+        if {then, now} == {True, False}:
+            named, bare = ("current table", "reference") if now else ("reference", "current table")
+            said = f"the times of the {named} name a zone; the {bare}'s are read in the spec's, and may be hours off"
+            verdicts.append(_verdict(TYPE, "zone_changed", "warn", said, column, window))
+    return verdicts
 
 
 def _order(reference: list[str], current: list[str], window: Window | None) -> list[Verdict]:
