@@ -1,7 +1,8 @@
 """Contestants: each in a process of its own, a peer also in an environment of its own, and what they used.
 
 A peer's environment is made once, in build/peers/NAME, from the exact versions in peers/NAME.txt: a plain install of
-the newest ones does not even import. It is made again when the file changes. Peers are told not to phone home.
+the newest ones does not even import. It is made again when the file changes. Peers are told not to phone home. This
+module runs in their environments too, so it imports nothing but what comes with Python.
 """
 
 from __future__ import annotations
@@ -38,13 +39,12 @@ class Found(TypedDict, total=False):
 
 def run_ours(module: str, *arguments: object) -> Found:
     """Run a benchmark's contestant in a process of its own."""
-    return _run([sys.executable, "-m", module, *map(str, arguments)])
+    return _run(sys.executable, module, *arguments)
 
 
 def run_peer(name: str, *arguments: object) -> Found:
     """Run a peer in its own process and environment."""
-    script = HERE / "peers" / f"run_{name}.py"
-    return _run([str(environment(name) / "bin" / "python"), str(script), *map(str, arguments)])
+    return _run(str(environment(name) / "bin" / "python"), f"benchmarks.peers.run_{name}", *arguments)
 
 
 def environment(name: str) -> Path:
@@ -89,8 +89,8 @@ def peak_megabytes() -> float:
     return float(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
 
 
-def _run(command: list[str]) -> Found:
-    found: Found = json.loads(_call(command).splitlines()[-1])
+def _run(python: str, module: str, *arguments: object) -> Found:
+    found: Found = json.loads(_call([python, "-m", module, *map(str, arguments)]).splitlines()[-1])
     return found
 
 
