@@ -46,6 +46,15 @@ app.command(ledger_app)
 
 _Json = Annotated[bool, Parameter(name="--json", negative="")]
 _Flag = Parameter(negative="")
+# What a person says to an incident, a rollout, a recovery or a retraining.
+_Key = Annotated[str, Parameter(help="Its id, or the beginning of it.")]
+_By = Annotated[str, Parameter(help="Who says so; it goes into the ledger.")]
+_Why = Annotated[str, Parameter(help="Why.")]
+_ItsSpec = Annotated[Path, Parameter(help="The model's spec.")]
+_ItsStore = Annotated[
+    Path | None,
+    Parameter(help="Where Killick keeps what it knows; without it, the folder store beside the spec."),
+]
 
 
 @app.command(group=_TABLES)
@@ -212,32 +221,18 @@ def incidents(
 
 
 @app.command(group=_MODELS)
-def approve(key: str, *, by: str, because: str, spec: Path = Path("killick.yaml"), store: Path | None = None) -> int:
-    """Say yes to what waits for a person: a recovery or a retraining.
-
-    Args:
-        key: Its id, or the beginning of it.
-        by: Who says so; it goes into the ledger.
-        because: Why.
-        spec: The model's spec.
-        store: Where Killick keeps what it knows; without it, the folder store beside the spec.
-    """
+def approve(
+    key: _Key, *, by: _By, because: _Why, spec: _ItsSpec = Path("killick.yaml"), store: _ItsStore = None
+) -> int:
+    """Say yes to what waits for a person: a recovery or a retraining."""
     from killick.cli.operating import give
 
     return give("approve", key, spec, store, actor=by, reason=because)
 
 
 @app.command(group=_MODELS)
-def abort(key: str, *, by: str, because: str, spec: Path = Path("killick.yaml"), store: Path | None = None) -> int:
-    """Stop a rollout, a recovery or a retraining, wherever it stands; traffic goes back to what it was.
-
-    Args:
-        key: Its id, or the beginning of it.
-        by: Who says so; it goes into the ledger.
-        because: Why.
-        spec: The model's spec.
-        store: Where Killick keeps what it knows; without it, the folder store beside the spec.
-    """
+def abort(key: _Key, *, by: _By, because: _Why, spec: _ItsSpec = Path("killick.yaml"), store: _ItsStore = None) -> int:
+    """Stop a rollout, a recovery or a retraining, wherever it stands; traffic goes back to what it was."""
     from killick.cli.operating import give
 
     return give("abort", key, spec, store, actor=by, reason=because)
@@ -245,33 +240,22 @@ def abort(key: str, *, by: str, because: str, spec: Path = Path("killick.yaml"),
 
 @app.command(group=_MODELS)
 def acknowledge(
-    key: str, *, by: str, because: str, spec: Path = Path("killick.yaml"), store: Path | None = None
+    key: _Key,
+    *,
+    by: Annotated[str, Parameter(help="Who takes it; it goes into the ledger.")],
+    because: _Why,
+    spec: _ItsSpec = Path("killick.yaml"),
+    store: _ItsStore = None,
 ) -> int:
-    """Take an incident: somebody looks after it now.
-
-    Args:
-        key: Its id, or the beginning of it.
-        by: Who takes it; it goes into the ledger.
-        because: Why.
-        spec: The model's spec.
-        store: Where Killick keeps what it knows; without it, the folder store beside the spec.
-    """
+    """Take an incident: somebody looks after it now."""
     from killick.cli.operating import give
 
     return give("acknowledge", key, spec, store, actor=by, reason=because)
 
 
 @app.command(group=_MODELS)
-def clear(key: str, *, by: str, because: str, spec: Path = Path("killick.yaml"), store: Path | None = None) -> int:
-    """End an incident: what it was about is the new normal, and what comes from now on is healthy.
-
-    Args:
-        key: Its id, or the beginning of it.
-        by: Who says so; it goes into the ledger.
-        because: Why.
-        spec: The model's spec.
-        store: Where Killick keeps what it knows; without it, the folder store beside the spec.
-    """
+def clear(key: _Key, *, by: _By, because: _Why, spec: _ItsSpec = Path("killick.yaml"), store: _ItsStore = None) -> int:
+    """End an incident: what it was about is the new normal, and what comes from now on is healthy."""
     from killick.cli.operating import give
 
     return give("clear", key, spec, store, actor=by, reason=because)
