@@ -69,7 +69,7 @@ def apart_in(block: Block, method: Method, before: Pile, now: Pile) -> Apart:
     Raises:
         CallError: the method needs an order, and the columns have none.
     """
-    if (method.ordered or method.family is None) and not block.ordered:
+    if method.ordered and not block.ordered:
         known = ", ".join(name for name, other in METHODS.items() if not other.ordered)
         raise CallError(Mistake("drift", f"categories have no order for {method.name}", hint=f"use {known}"))
     cells = np.full((len(now.counts), len(block.at)), 2)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from killick.checks.distances import way
 from killick.checks.metrics import CONFIDENCE, error_of_difference
 from killick.checks.sharing import Draft
 from killick.checks.verdict import Verdict
@@ -158,7 +159,7 @@ def _against(
         verdict,
         reason=said,
         effect=float(now.mean[at] - before.mean[at]),
-        direction=None if change == 0 else "up" if change > 0 else "down",
+        direction=way(0.0, change),
         threshold=float(before.mean[at]) + (margin if above else -margin),
         n_reference=values,
     )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from killick.checks.distances import ROWS_MIN
+from killick.checks.distances import ROWS_MIN, way
 from killick.checks.sharing import Draft
 from killick.checks.verdict import Verdict
 from killick.profiles.categorical import CategoricalScale
@@ -131,7 +131,7 @@ def _judge(scale: ColumnScale, before: Floats, now: Floats, what: _What, window:
         value=shift.size,
         threshold=material,
         effect=mean,
-        direction=None if mean == 0 else "up" if mean > 0 else "down",
+        direction=way(0.0, mean),
         **asked,  # type: ignore[arg-type]
     )
     return Draft(verdict, shift.p_value if shift.size > material else 1.0)

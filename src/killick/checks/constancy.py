@@ -105,8 +105,7 @@ def judge_constancy(
     tested = np.ones((len(shown), len(segments)))
     for at, (_, scale) in enumerate(shown):
         then, here = before[at], now[at]
-        tested[at, (here.values == 0) | (then.values == 0)] = np.nan
-        looks = (here.share >= 1.0) & (then.share < 1.0) & (then.values > 0)
+        looks = (here.share >= 1.0) & (then.share < 1.0)
         tested[at, np.minimum(then.values, here.values) < ROWS_MIN] = np.nan
         for place in np.flatnonzero(looks & ~np.isnan(tested[at])).tolist():
             counts = sides[0].counts_of(scale.column)[place, : scale.bins]

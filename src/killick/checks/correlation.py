@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
 import numpy as np
 
-from killick.checks.distances import ROWS_MIN
+from killick.checks.distances import ROWS_MIN, way
 from killick.checks.sharing import Draft
 from killick.checks.verdict import Verdict
 from killick.stats.noncentral import noncentral_chi2_sf
@@ -55,9 +56,10 @@ def judge_correlation(reference: Census, current: Census, window: Window | None 
     if len(names) < 2:  # noqa: PLR2004 - a pair
         return []
     before, now = reference.moments.correlations(), current.moments.correlations()
-    errors, judged = zip(*(_errors(census.moments) for census in (reference, current)), strict=True)
-    known = judged[0] & judged[1] & np.isfinite(before) & np.isfinite(now) & ~np.eye(len(names), dtype=bool)
-    p_values = np.where(known, _p_values(before, now, errors[0], errors[1]), np.nan)
+    error_before, judged_before = _errors(reference.moments, before)
+    error_now, judged_now = _errors(current.moments, now)
+    known = judged_before & judged_now & np.isfinite(before) & np.isfinite(now) & ~np.eye(len(names), dtype=bool)
+    p_values = np.where(known, _p_values(before, now, error_before, error_now), np.nan)
     return [_column(at, names, (before, now), p_values, (reference, current), window) for at in range(len(names))]
 
 
@@ -90,17 +92,14 @@ def _column(
     change = float(now[at, most] - before[at, most])
     value = abs(change)
     reason = f"correlation with {names[most]} {before[at, most]:.2f} -> {now[at, most]:.2f}"
-    verdict = Verdict(
-        check=asked.check,
-        metric=asked.metric,
+    verdict = msgspec.structs.replace(
+        asked,
         status="ok",
         reason=f"{reason}; a change of {MATERIAL:g} would not matter",
-        column=names[at],
-        window=window,
         value=value,
         threshold=MATERIAL,
         effect=change,
-        direction=None if change == 0 else "up" if change > 0 else "down",
+        direction=way(0.0, change),
         n_reference=int(sides[0].moments.pairs[at, most]),
         n_current=int(sides[1].moments.pairs[at, most]),
     )
@@ -122,13 +121,12 @@ def _p_values(before: Floats, now: Floats, error_before: Floats, error_now: Floa
     return np.asarray(np.where((allowed >= 1.0) | (found <= allowed), 1.0, p_values))
 
 
-def _errors(moments: Gram) -> tuple[Floats, Bools]:
-    """The standard error of each correlation on Fisher's scale, and which pairs have rows enough to be judged."""
+def _errors(moments: Gram, r: Floats) -> tuple[Floats, Bools]:
+    """The standard error of each correlation `r` on Fisher's scale, and which pairs have rows enough to be judged."""
     n = np.maximum(moments.pairs, 4)
     spread = np.maximum(moments.squares - np.square(moments.firsts) / n, 0.0) / n
     both = np.where(spread * spread.T > 0, spread * spread.T, np.nan)
     together = moments.fourths / n / both
-    r = moments.correlations()
     wider = np.maximum(together / (1.0 + 2.0 * np.square(r)), 1.0)
     # A column's own kurtosis stands on the diagonal.
     own = np.nan_to_num(np.diagonal(together), nan=np.inf)

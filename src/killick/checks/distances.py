@@ -71,9 +71,9 @@ def means(scale: ColumnScale, profiles: Sequence[Profile]) -> Floats:
 
 
 def means_of(counts: Ints, sums: Floats) -> Floats:
-    """Return the mean of each row of counts and sums by bin, NaN where nothing was counted; shape `[rows]`."""
-    rows = counts.sum(axis=1)
-    found: Floats = np.divide(sums.sum(axis=1), rows, out=np.full(len(rows), np.nan), where=rows > 0)
+    """Return the mean from counts and sums by bin, `[..., bins]`; NaN where nothing was counted; shape `[...]`."""
+    rows = counts.sum(axis=-1)
+    found: Floats = np.divide(sums.sum(axis=-1), rows, out=np.full(rows.shape, np.nan), where=rows > 0)
     return found
 
 

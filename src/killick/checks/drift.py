@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from killick.checks.distances import ROWS_MIN, means, moved, movement_metric, movers, stability, way
+from killick.checks.methods import METHODS
 from killick.checks.reference import EVERYTHING, SegmentKey
 from killick.checks.verdict import Verdict
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 CHECK = "drift.univariate"
 WITNESSES: tuple[ReferenceKind, ...] = ("trailing", "other_segments")
-NAMES = {"psi": "PSI", "wasserstein": "Wasserstein-1", "total_variation": "total variation"}
-_UNITS = {"psi": "", "wasserstein": " spreads", "total_variation": ""}
 _AGAINST: dict[ReferenceKind, str] = {
     "trailing": "its own last 28 healthy days",
     "other_segments": "the other segments in the same window",
@@ -132,7 +131,7 @@ def _verdict(
 
 
 def _reason(column: ColumnScale, profile: Profile, witness: Witness) -> str:
-    against, name = _AGAINST[witness.kind], NAMES[witness.metric]
+    against, name = _AGAINST[witness.kind], METHODS[witness.metric].called
     if not profile.rows:
         return "no rows"
     if witness.value is None:
@@ -144,7 +143,7 @@ def _reason(column: ColumnScale, profile: Profile, witness: Witness) -> str:
     if witness.limit.level is None:
         known, needed = witness.limit.windows, witness.limit.windows_needed
         return f"{known} healthy windows are known; {needed} are needed to judge {name}"
-    unit = _UNITS[witness.metric]
+    unit = METHODS[witness.metric].unit
     usual = f"healthy windows stay within {witness.limit.level:.3g}{unit}"
     if not witness.speaks or witness.reference is None:
         return f"{name} against {against} is {witness.value:.3g}{unit}; {usual}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from killick.checks.distances import means_of
 from killick.stats.moved import share_moved, way_moved
 
 if TYPE_CHECKING:
@@ -123,10 +124,4 @@ def movement(block: Block, reference: Pile, current: Pile) -> Floats:
         return np.stack([distance, unknown, unknown])
     before, now = block.values_in(reference), block.values_in(current)
     distance = way_moved(block.edges, *before, *now) / block.spread
-    return np.stack([distance, _means(*before), _means(*now)])
-
-
-def _means(counts: Ints, sums: Floats) -> Floats:
-    """The mean of each column, NaN where nothing was counted."""
-    rows = counts.sum(axis=-1)
-    return np.asarray(np.divide(sums.sum(axis=-1), rows, out=np.full(rows.shape, np.nan), where=rows > 0))
+    return np.stack([distance, means_of(*before), means_of(*now)])

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from killick.checks.distances import ROWS_MIN
+from killick.checks.distances import ROWS_MIN, way
 from killick.checks.sharing import Draft
 from killick.checks.verdict import Verdict
 from killick.stats.shares import share_p_value
@@ -236,7 +236,7 @@ def _with(verdict: Verdict, reason: str, value: float, threshold: float, effect:
         value=value,
         threshold=threshold,
         effect=effect,
-        direction=None if effect == 0 else "up" if effect > 0 else "down",
+        direction=way(0.0, effect),
     )
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from killick.checks.distances import way
 from killick.checks.metrics import error_of_difference, estimate, labels_in, metrics_of
 from killick.checks.performance import CHECK, LABELS_MIN, judge_measure, measured, undecided, written
 from killick.checks.reference import EVERYTHING
@@ -104,7 +105,7 @@ def judge_realised(
     some = (labels_in(then) > 0) | (labels_in(now) > 0)
     found = {
         metric: (estimate(then, metric), estimate(now, metric, like=then))
-        for metric in (*metrics_of(scale), *(name for name in promised if name not in metrics_of(scale)))
+        for metric in dict.fromkeys((*metrics_of(scale), *promised))
     }
     drafts: list[Draft] = []
     for at, segment in enumerate(segments):
@@ -181,7 +182,7 @@ def _against(verdict: Verdict, before: _Side, now: _Side, scale: OutcomeScale, s
         return Draft(changed)
     changed = msgspec.structs.replace(
         changed,
-        direction=None if now.value == before.value else "up" if now.value > before.value else "down",
+        direction=way(before.value, now.value),
         threshold=verdict.threshold if verdict.threshold is not None else limit,
     )
     return Draft(changed, _p_value(metric, before, now, worse - margin, strays()) if worse > margin else 1.0)

@@ -74,12 +74,10 @@ def judge_schema(
             continue
         if now is None:
             said = "the reference has this column, the current table has not"
-            if then.part:
-                said = f"{said}; it is the {then.part}"
-                verdicts.append(_verdict(SCHEMA, "columns_missing", "fail", said, column, window))
-                continue
+            said += f"; it is the {then.part}" if then.part else ""
             verdicts.append(_verdict(SCHEMA, "columns_missing", "fail", said, column, window))
-            verdicts.append(_unknown("the column is missing", column, window))
+            if not then.part:
+                verdicts.append(_unknown("the column is missing", column, window))
         elif then.kind is None:
             said = f"columns of this type ({then.name}) are not compared"
             verdicts.append(_unknown(then.why_not or said, column, window))

@@ -106,7 +106,9 @@ def healthy_drifts(
         for each block the excess of each window, `[segments, columns, windows]`; NaN where a window has too few rows,
         or a segment too few windows.
     """
-    many, wide = (_drifts_of(asked, reference, segments, sides, some) for some in (windows.each, windows.wide))
+    calm = _as_many(*sides)
+    luck = [apart_in(block, method, sides[0], calm).distance.luck for block, method in asked]
+    many, wide = (_drifts_of(asked, reference, segments, luck, some) for some in (windows.each, windows.wide))
     return [history * _nearer(history, few)[..., None] for history, few in zip(many, wide, strict=True)]
 
 
@@ -128,14 +130,10 @@ def _drifts_of(
     asked: Sequence[tuple[Block, Method]],
     reference: Reference,
     segments: Sequence[SegmentKey],
-    sides: tuple[Pile, Pile],
+    luck: Sequence[Floats],
     windows: Sequence[HealthyWindow],
 ) -> list[Floats]:
     found = [np.full((len(segments), len(block.at), len(windows)), np.nan) for block, _ in asked]
-    if not windows:
-        return found
-    calm = _as_many(*sides)
-    luck = [apart_in(block, method, sides[0], calm).distance.luck for block, method in asked]
     for at, segment in enumerate(segments):
         having = [i for i, healthy in enumerate(windows) if segment in healthy.profiles]
         if len(having) < WINDOWS_MIN:

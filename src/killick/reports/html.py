@@ -48,7 +48,7 @@ def report_html(report: Findings) -> str:
     measured, measured_within = performance(report.verdicts)
     first, *more = sentences(report.verdicts)
     unknown = Counter(verdict.reason for verdict in report.verdicts if verdict.status == "inconclusive")
-    rows = by_importance(report.verdicts)
+    rows, summary = by_importance(report.verdicts), report.summary
     return render(
         "report.html",
         f"{report.model}: {report.status}",
@@ -57,7 +57,7 @@ def report_html(report: Findings) -> str:
         report=report,
         answer=first,
         answer_more=" ".join(more),
-        summary=[(status, report.summary[status]) for status in BY_STATUS],
+        summary=[(status, summary[status]) for status in BY_STATUS],
         columns=shown,
         numbered={column.name: number for number, column in enumerate(shown, start=1)},
         more_columns=len(columns) - len(shown),
