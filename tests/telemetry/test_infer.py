@@ -17,7 +17,8 @@ from killick.errors import CallError
 from killick.spec.document import Label, Override, Schema
 from killick.spec.load import parse_spec
 from killick.spec.write import write_spec
-from killick.telemetry.infer import column_kinds, infer_spec
+from killick.telemetry.infer import infer_spec
+from killick.telemetry.kinds import column_kinds
 
 DATA = Path(os.environ.get("KILLICK_DATA", Path(__file__).parents[3] / "shared" / "data"))
 MONDAY = datetime(2013, 4, 1, tzinfo=UTC)

@@ -82,7 +82,7 @@ class ScanSource:
             OutsideError: whoever holds it does not answer.
         """
         height = self.rows or 0
-        if self.is_indexed and height <= rows:
+        if self.rows is not None and height <= rows:
             with clear_faults(self.name):
                 return self.scan.collect().rechunk()
         if not self.is_indexed or height < max(_DRAWN_ROWS_MIN, 2 * rows):

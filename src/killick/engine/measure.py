@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from killick.checks.reference import EVERYTHING, HealthyWindow, Reference
+from killick.checks.reference import HealthyWindow, Reference
 from killick.clock import DAY, FOREVER, Window
 from killick.errors import DataError, Mistake
 from killick.ports.control import ProfileKey
@@ -15,7 +15,7 @@ from killick.profiles.outcomes_binary import BinaryOutcome
 from killick.profiles.profile import Profile, profile_groupings, profile_outcomes
 from killick.profiles.scale import fit_scale
 from killick.telemetry.columns import EVENT_TIME, LABEL, ROLE, SCORE, VERSION, features
-from killick.telemetry.infer import column_kinds
+from killick.telemetry.kinds import column_kinds
 from killick.telemetry.segments import Grouping, group_by
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from killick.checks.reference import BySegment, SegmentKey
+    from killick.checks.reference import SegmentKey
     from killick.clock import Duration
     from killick.profiles.cells import Ints
     from killick.profiles.outcome_rows import Decision
@@ -151,11 +151,6 @@ def profile_labels(
         segments,
         lambda groupings: [profile_outcomes(scale, outcomes, *groups) for groups in groupings],
     )
-
-
-def whole(profiles: BySegment, scale: Scale) -> Profile:
-    """Return the profile of every row."""
-    return profiles.get(EVERYTHING, Profile.empty(scale))
 
 
 def _groupings(arranged: pl.DataFrame, spec: Spec, segments: Collection[SegmentKey] | None = None) -> list[Grouping]:

@@ -29,6 +29,9 @@ class Line:
 def tell_since(world: World, model: str, told: int) -> tuple[list[Line], int]:
     """Return the sentences for ledger entries after the first `told`, and how many there are now."""
     with world.control.transaction() as t:
+        head = t.ledger_head()
+        if (head.sequence if head else 0) == told:
+            return [], told
         entries = t.ledger()
         book = Book(t, model, 0)
         lines = [line for entry in entries[told:] for line in _tell(book, entry)]
@@ -55,11 +58,6 @@ def _incident(book: Book, fact: Fact) -> tuple[str, str]:
     if causes:
         text += f"; recorded just before: {causes[0]['what']}"
     return "red", text
-
-
-def _cleared(book: Book, fact: Fact) -> tuple[str, str]:
-    del book
-    return "green", f"resolved: {fact.reason}"
 
 
 def _change(book: Book, fact: Fact) -> tuple[str, str]:
@@ -99,7 +97,7 @@ def _rollout(tone: str, verb: str) -> Any:  # noqa: ANN401 - a teller
 def _plain(tone: str, verb: str) -> Any:  # noqa: ANN401 - a teller
     def tell(book: Book, fact: Fact) -> tuple[str, str]:
         del book
-        return tone, verb.format(reason=fact.reason, subject=fact.subject)
+        return tone, verb.format(reason=fact.reason)
 
     return tell
 
@@ -126,7 +124,7 @@ def moment(instant: Instant) -> str:
 
 _TELLERS: dict[str, Any] = {
     "begin incident": _incident,
-    "clear incident": _cleared,
+    "clear incident": _plain("green", "resolved: {reason}"),
     "record change": _change,
     "begin recovery": _plain("yellow", "{reason}; it waits for evidence"),
     "act recovery": _recovery("only {where} falls back to {version}: {reason}"),

@@ -14,6 +14,7 @@ Cost: about 0.15 s a million rows of 16 numbers and 4 texts, and 30 MB beside th
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -122,38 +123,10 @@ class Census:
         return take_census(pl.DataFrame(), asked)
 
     def __add__(self, other: Census) -> Census:
-        self._refuse_other(other)
-        repeats = self.repeats + other.repeats
-        return Census(
-            self.asked,
-            self.hashed_by,
-            self.rows + other.rows,
-            repeats,
-            self.identities + other.identities,
-            {name: mine + other.values[name] for name, mine in self.values.items()},
-            {name: mine + other.sizes[name] for name, mine in self.sizes.items()},
-            self.moments + other.moments,
-            {name: mine + other.residuals[name] for name, mine in self.residuals.items()},
-            self.faults.plus(other.faults),
-            *_joined(self, other, repeats),
-        )
+        return self._combined(other, operator.add, self.faults.plus(other.faults))
 
     def __sub__(self, other: Census) -> Census:
-        self._refuse_other(other)
-        repeats = self.repeats - other.repeats
-        return Census(
-            self.asked,
-            self.hashed_by,
-            self.rows - other.rows,
-            repeats,
-            self.identities - other.identities,
-            {name: mine - other.values[name] for name, mine in self.values.items()},
-            {name: mine - other.sizes[name] for name, mine in self.sizes.items()},
-            self.moments - other.moments,
-            {name: mine - other.residuals[name] for name, mine in self.residuals.items()},
-            self.faults.minus(other.faults),
-            *_joined(self, other, repeats),
-        )
+        return self._combined(other, operator.sub, self.faults.minus(other.faults))
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -186,6 +159,24 @@ class Census:
         if most is not None and total > most:
             counts = np.random.default_rng(_SEED).binomial(counts, most / total)
         return self.sample[np.repeat(np.arange(len(counts)), counts)]
+
+    def _combined(self, other: Census, by: Callable[[Any, Any], Any], faults: Faults) -> Census:
+        """Each part of this one with the other's."""
+        self._refuse_other(other)
+        repeats = by(self.repeats, other.repeats)
+        return Census(
+            self.asked,
+            self.hashed_by,
+            by(self.rows, other.rows),
+            repeats,
+            by(self.identities, other.identities),
+            {name: by(mine, other.values[name]) for name, mine in self.values.items()},
+            {name: by(mine, other.sizes[name]) for name, mine in self.sizes.items()},
+            by(self.moments, other.moments),
+            {name: by(mine, other.residuals[name]) for name, mine in self.residuals.items()},
+            faults,
+            *_joined(self, other, repeats),
+        )
 
     def _refuse_other(self, other: Census) -> None:
         if self.asked != other.asked:

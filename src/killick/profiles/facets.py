@@ -107,15 +107,16 @@ class Text(msgspec.Struct, frozen=True, tag="text", tag_field="kind"):
         _same_hash(self.hashed_by, self.column)
         text = as_text(table[self.column])
         known = pl.Series(self.words, dtype=pl.String).implode()
-        words = _words(text.filter(_asked(text)))
+        asked = _asked(text)
+        words = _words(text.filter(asked))
         # One row of words for each text; a text without words has none that is new.
-        rows = words.list.len()
+        rows = words.list.len().to_numpy()
         flat = words.explode(empty_as_null=False) if words.len() else words
         new = np.concatenate([[0], np.cumsum(~flat.is_in(known).to_numpy())])
-        ends = np.cumsum(rows.to_numpy())
-        found = new[ends] - new[ends - rows.to_numpy()]
+        ends = np.cumsum(rows)
+        found = new[ends] - new[ends - rows]
         share = np.full(len(text), np.nan)
-        share[_asked(text).to_numpy()] = found / np.maximum(rows.to_numpy(), 1)
+        share[asked.to_numpy()] = found / np.maximum(rows, 1)
         return [text.str.len_chars().alias(self.length), pl.Series(self.novelty, share).fill_nan(None)]
 
     def scales(self, table: pl.DataFrame) -> list[NumericScale | CategoricalScale]:

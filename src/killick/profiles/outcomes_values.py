@@ -84,11 +84,10 @@ def fit_values(column: str, labels: pl.Series | None, predictions: pl.Series) ->
 
     Without labels the predictions stand for both: they lie where the truth does, and err by no more than they vary.
     """
-    truth = fit_numeric(predictions if labels is None else labels)
     if labels is None or not labels.count():
         truth = fit_numeric(predictions)
         return ValueOutcome(column, truth.centre, truth.spread, truth.spread)
-    rows = len(labels)
+    truth, rows = fit_numeric(labels), len(labels)
     with np.errstate(over="ignore", invalid="ignore"):
         errors = numbers(predictions, rows) - numbers(labels, rows)
     finite = errors[np.isfinite(errors)]

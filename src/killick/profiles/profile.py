@@ -195,4 +195,4 @@ def _profiles(scale: Scale, counts: list[Ints], sums: list[Floats]) -> list[Prof
 
 
 def _nothing(column: str, rows: int) -> pl.Series:
-    return pl.Series(column, [None] * rows, dtype=pl.Float64)
+    return pl.Series(column, [None], dtype=pl.Float64).new_from_index(0, rows)

@@ -111,11 +111,10 @@ def calibration_curve(
     group = np.minimum(middle * bins[..., None], bins[..., None] - 1).astype(np.int64)
     held = _gathered(n, group)
     some = np.where(held > 0, held, np.nan)
-    cells = np.arange(n.shape[-1])
     # Groups grow with the score bin, so each is a run: it ends where as many bins are in it or below it.
     ends = np.cumsum(_gathered(np.ones_like(n), group), axis=-1).astype(np.int64)
     starts = np.concatenate([np.zeros((*n.shape[:-1], 1), np.int64), ends[..., :-1]], axis=-1)
-    empty = (starts == ends) | (len(cells) == 0)
+    empty = starts == ends
     return CalibrationCurve(
         first=np.where(empty, -1, starts),
         last=np.where(empty, -1, ends - 1),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
 
-__all__ = ["Distance", "pair_of", "positive_variance", "root_variance", "shares_of"]
+__all__ = ["Distance", "pair_of", "positive_variance", "root_variance", "shares_of", "variance_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +89,9 @@ def shares_of(counts: Floats) -> Floats:
     """Return each bin's share of the rows; 0 where there are none."""
     total = counts.sum(axis=-1, keepdims=True)
     return np.asarray(counts / np.where(total > 0, total, 1.0), dtype=np.float64)
+
+
+def variance_of(shares: Floats, values: Floats) -> Floats:
+    """Return the variance of a value that a row has by its bin."""
+    mean = (shares * values).sum(axis=-1, keepdims=True)
+    return np.asarray((shares * (values - mean) ** 2).sum(axis=-1), dtype=np.float64)

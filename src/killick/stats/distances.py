@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from scipy import special
 
-from killick.stats.distance import Distance, pair_of, positive_variance, root_variance, shares_of
+from killick.stats.distance import Distance, pair_of, positive_variance, root_variance, shares_of, variance_of
 from killick.stats.noncentral import noncentral_chi2_sf
 from killick.stats.noncentral_quantile import noncentral_chi2_isf
 
@@ -241,8 +241,8 @@ def _log_ratio(shares: Floats, others: Floats) -> Floats:
 def _divergence(sides: _Sides, member: _Member, value: Floats, *, unit: float = 0.0) -> Divergence:
     tested, by_p, by_q = member
     rows_n, rows_m = sides.n.sum(axis=-1), sides.m.sum(axis=-1)
-    variance = _variance(sides.q, by_q) / np.where(sides.known, rows_m, 1.0)
-    variance += _variance(sides.p, by_p) / np.where(sides.known, rows_n, 1.0)
+    variance = variance_of(sides.q, by_q) / np.where(sides.known, rows_m, 1.0)
+    variance += variance_of(sides.p, by_p) / np.where(sides.known, rows_n, 1.0)
     bins, noise, tested = sides.used.sum(axis=-1), _noise(sides), np.maximum(tested, 0.0)
     plain = np.maximum(tested - noise * (bins - 1), 0.0)
     # The chi-square's own variance, and what drift adds: of the plug-in the part that is drift, not luck.
@@ -279,8 +279,3 @@ def _noise(sides: _Sides) -> Floats:
     """1/N + 1/M; 1 where unknown."""
     rows_n, rows_m = (np.where(sides.known, counts.sum(axis=-1), 2.0) for counts in (sides.n, sides.m))
     return np.asarray(1.0 / rows_n + 1.0 / rows_m, dtype=np.float64)
-
-
-def _variance(shares: Floats, values: Floats) -> Floats:
-    mean = (shares * values).sum(axis=-1, keepdims=True)
-    return np.asarray((shares * (values - mean) ** 2).sum(axis=-1), dtype=np.float64)

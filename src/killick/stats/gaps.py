@@ -24,7 +24,7 @@ import numpy as np
 from scipy import special
 
 from killick.stats import moved
-from killick.stats.distance import Distance, pair_of, root_variance, shares_of
+from killick.stats.distance import Distance, pair_of, root_variance, shares_of, variance_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -159,7 +159,7 @@ def total_variation(reference: ArrayLike, current: ArrayLike) -> Gap:
     # Signs split the rows in two; no split varies more than an even one, which a share above a half forbids.
     deviation = np.sqrt(_split(p) / rows_n + _split(q) / rows_m)
     signs = 0.5 * np.sign(q - p)
-    variance = _variance(p, signs) / rows_n + _variance(q, signs) / rows_m
+    variance = variance_of(p, signs) / rows_n + variance_of(q, signs) / rows_m
     return _gap((n, m), value, expected, deviation, variance)
 
 
@@ -258,7 +258,7 @@ class _Side:
         steps = signs * widths
         at = np.cumsum(steps, axis=-1) - steps + signs * self.offset
         inside: Floats = (self.shares * self.within * signs**2).sum(axis=-1)
-        return _variance(self.shares, at) + inside
+        return variance_of(self.shares, at) + inside
 
 
 def _bins(cuts: Floats, shape: tuple[int, ...]) -> tuple[Floats, NDArray[np.bool_]]:
@@ -296,11 +296,6 @@ def _split(shares: Floats) -> Floats:
     """The variance of a share that no split of the bins exceeds."""
     largest = np.maximum(shares.max(axis=-1, initial=0.0), 0.5)
     return np.asarray(largest * (1.0 - largest), dtype=np.float64)
-
-
-def _variance(shares: Floats, values: Floats) -> Floats:
-    mean = (shares * values).sum(axis=-1, keepdims=True)
-    return np.asarray((shares * (values - mean) ** 2).sum(axis=-1), dtype=np.float64)
 
 
 def _beyond(value: Floats, noise: Floats) -> Floats:

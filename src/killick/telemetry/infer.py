@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -40,7 +41,12 @@ from killick.telemetry.search import (
     unfit_time,
 )
 
-__all__ = ["column_kinds", "infer_spec"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from killick.spec.document import Kind
+
+__all__ = ["infer_spec"]
 
 # Below so many rows 1, 2, 3 ... may well be a feature.
 _COUNTER_ROWS_MIN = 100
@@ -93,8 +99,9 @@ def infer_spec(table: pl.DataFrame, *, model: str) -> tuple[Spec, dict[str, str]
         label=label,
     )
     features = Features(exclude=_no_features(search))
-    _list_kinds(search, features)
-    _suggest_segments(search, features)
+    kinds = column_kinds(search.sample, features.select(search.free), {})
+    _list_kinds(search, kinds)
+    _suggest_segments(search, kinds)
     return sealed(Spec(model=model, task=task, schema=schema, features=features)), search.notes
 
 
@@ -270,11 +277,11 @@ def _counts_rows(search: Search, column: str) -> bool:
     )
 
 
-def _list_kinds(search: Search, features: Features) -> None:
+def _list_kinds(search: Search, kinds: Mapping[str, Kind | None]) -> None:
     """Note which features there are of each kind; what cannot be watched is named with its type."""
     by_kind: dict[str, list[str]] = {}
-    for column in features.select(search.free):
-        if (kind := search.kind(column)) is not None:
+    for column, kind in kinds.items():
+        if kind is not None:
             by_kind.setdefault(kind, []).append(column)
         else:
             by_kind.setdefault("cannot be watched", []).append(f"{column} ({search.table.schema[column]})")
@@ -283,12 +290,12 @@ def _list_kinds(search: Search, features: Features) -> None:
         search.notes["features"] = "\n".join(lines)
 
 
-def _suggest_segments(search: Search, features: Features) -> None:
+def _suggest_segments(search: Search, kinds: Mapping[str, Kind | None]) -> None:
     """Note which features have few values, and so could be segments. None is chosen: it is a matter of meaning."""
     candidates = [
         column
-        for column in features.select(search.free)
-        if search.kind(column) == "categorical" and 2 <= search.sample[column].n_unique() <= _SEGMENTS_MAX  # noqa: PLR2004 - one value divides nothing
+        for column, kind in kinds.items()
+        if kind == "categorical" and 2 <= search.sample[column].n_unique() <= _SEGMENTS_MAX  # noqa: PLR2004 - one value divides nothing
     ]
     if candidates:
         search.notes["segments"] = f"columns with few values, if one should be judged apart: {listed(candidates)}"

@@ -15,12 +15,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import polars as pl
 
 from killick.telemetry.frames import drawn_rows
-from killick.telemetry.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from killick.spec.document import Kind
 
     # Says why a column cannot play a part; empty when it can.
     Unfit: TypeAlias = Callable[[pl.Series], str]
@@ -46,10 +43,6 @@ class Search:
         # Spread over the table, since tables are often sorted: the first rows may all be alike.
         drawn = drawn_rows(self.table.height, _SAMPLE_ROWS)
         self.sample = self.table if drawn is None else self.table[drawn]
-
-    def kind(self, column: str) -> Kind | None:
-        """Return the kind of a column, by its sample."""
-        return kind_of(self.sample[column])
 
     @property
     def free(self) -> list[str]:
