@@ -8,7 +8,11 @@ import msgspec
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One scored event. Its identity is (model, `prediction_id`)."""
+    """One scored event. Its identity is (model, `prediction_id`).
+
+    `scores` are a multiclass model's, by class. A prediction that was drawn with probability p stands for 1 / p of its
+    kind: that is its `sampling_weight`. `trace_id` and `log_url` lead to the logs of whoever processed it.
+    """
 
     model: str
     version: str
@@ -22,7 +26,10 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_seconds: float | None = None
     status: str = "ok"
     trace_id: str | None = None
+    log_url: str | None = None
     metadata: dict[str, str] = {}
+    sampling_weight: float = 1.0
+    scores: dict[str, float] = {}
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,3 +54,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     version: str | None = None
     note: str = ""
+
+
+class Gauge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A number that a service tells of itself at a time, such as the length of its queue."""
+
+    at: int
+    model: str
+    name: str
+    value: float

@@ -17,6 +17,18 @@ KNOWN_AT = "known_at"
 
 PARTS = (PREDICTION_ID, EVENT_TIME, ENTITY_ID, SCORE, VERSION, ROLE, LABEL, KNOWN_AT)
 
+# What a serving process tells besides: it is kept with a prediction that was sent, and a history has none of it.
+DECISION = "decision"
+LATENCY = "latency_seconds"
+STATUS = "response_status"  # not `status`: many a feature is called so
+TRACE_ID = "trace_id"
+LOG_URL = "log_url"
+METADATA = "metadata"
+WEIGHT = "sampling_weight"
+CLASS_SCORE = "score."  # followed by the class
+
+TOLD = (DECISION, LATENCY, STATUS, TRACE_ID, LOG_URL, METADATA, WEIGHT)
+
 
 def features(columns: list[str]) -> tuple[str, ...]:
     """Return the features of an arranged table: every column that is no part.
