@@ -110,6 +110,26 @@ def read_rows(body: bytes, columns: Columns, reading: Reading) -> Decoded:
     return found
 
 
+def last_request(body: bytes) -> int:
+    """Return where the last request's lines begin; 0 when there is but one request."""
+    last, start = None, len(body)
+    while start:
+        begin = body.rfind(b"\n", 0, start - 1) + 1
+        line = body[begin:start].strip()
+        request_id = _request_id(line) if line else last
+        if last is not None and request_id != last:
+            return start
+        last, start = request_id, begin
+    return 0
+
+
+def _request_id(line: bytes) -> str:
+    try:
+        return str(mapping(read_json(line, "line"), "line").get("request_id"))
+    except DataError:
+        return ""
+
+
 def _readable(body: bytes, found: Decoded) -> Iterator[tuple[int, Event]]:
     """Yield the lines that are rows of a request, and note the others."""
     for index, line in lines(body):

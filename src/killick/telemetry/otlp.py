@@ -186,7 +186,7 @@ def _value(node: object, place: str, depth: int = 0) -> Any:  # noqa: ANN401 - a
     """Return an `AnyValue`: one key that says its type."""
     if depth > DEPTH_MAX:
         refuse(place, f"is nested more than {DEPTH_MAX} deep")
-    if node is None or node == {}:
+    if not node:
         return None
     if not isinstance(node, dict) or len(node) != 1:
         refuse(place, "must be an object with one key, such as stringValue")
@@ -197,12 +197,13 @@ def _value(node: object, place: str, depth: int = 0) -> Any:  # noqa: ANN401 - a
         return _whole(content, place)
     if kind == "doubleValue":
         return _double(content, place)
+    if kind not in ("arrayValue", "kvlistValue"):
+        refuse(place, "has a value of no type that OTLP knows", kind[:100])
+    inner = sequence(mapping(content, place).get("values") or [], place)
     if kind == "arrayValue":
-        return [_value(each, place, depth + 1) for each in sequence(mapping(content, place).get("values") or [], place)]
-    if kind == "kvlistValue":
-        pairs = [mapping(each, place) for each in sequence(mapping(content, place).get("values") or [], place)]
-        return {name_of(pair.get("key"), place): _value(pair.get("value"), place, depth + 1) for pair in pairs}
-    return refuse(place, "has a value of no type that OTLP knows", kind[:100])
+        return [_value(each, place, depth + 1) for each in inner]
+    pairs = [mapping(each, place) for each in inner]
+    return {name_of(pair.get("key"), place): _value(pair.get("value"), place, depth + 1) for pair in pairs}
 
 
 def _whole(content: object, place: str) -> Scalar:
