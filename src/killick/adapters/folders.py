@@ -29,17 +29,22 @@ __all__ = ["LocalFolders"]
 # Years of hourly files; a folder with more should be tidied, and a look at it would take seconds.
 _FILES_MAX = 100_000
 _DEPTH_MAX = 12
-# As long as the longest body that the server takes, since a line may hold a whole batch.
-_PIECE_BYTES = 8 * 2**20
+# Some 100,000 short rows; and a line may hold a whole batch: SageMaker captures payloads of 6 MB, in base64.
+_PIECE_BYTES = 2 * 2**20
+_LINE_BYTES_MAX = 16 * 2**20
+# A piece may get the lines of a request on top that the one before has left (`whole_requests`).
+_PIECE_LINES = ROWS_MAX // 2
 
 
 class LocalFolders:
     """A `Folders`. Relative paths are relative to `root`: the folder of the spec."""
 
-    def __init__(self, root: str | Path = ".", *, files_max: int = _FILES_MAX, piece_bytes: int = _PIECE_BYTES) -> None:
+    def __init__(
+        self, root: str | Path = ".", *, files_max: int = _FILES_MAX, line_bytes_max: int = _LINE_BYTES_MAX
+    ) -> None:
         self._root = Path(root)
         self._files_max = files_max
-        self._piece_bytes = piece_bytes
+        self._line_bytes_max = line_bytes_max
 
     def look(self, folder: str) -> tuple[Seen, ...]:
         """Return the files in a folder and below it; one that is not there yet is empty.
@@ -83,11 +88,11 @@ class LocalFolders:
         place = self._file(folder, path)
         with _outside(path), place.open("rb") as file:
             held = b""
-            while read := file.read(self._piece_bytes):
+            while read := file.read(min(_PIECE_BYTES, self._line_bytes_max)):
                 held += read
                 end = held.rfind(b"\n") + 1
-                if not end and len(held) > self._piece_bytes:
-                    problem = f"has a line of more than {self._piece_bytes} bytes"
+                if not end and len(held) > self._line_bytes_max:
+                    problem = f"has a line of more than {self._line_bytes_max} bytes"
                     raise DataError(Mistake(path, problem, hint="is it a file of lines?"))
                 yield from _pieces(held[:end])
                 held = held[end:]
@@ -96,7 +101,7 @@ class LocalFolders:
     def _file(self, folder: str, path: str) -> Path:
         """Return a regular file below the folder, to which no link leads."""
         parts = PurePosixPath(path).parts
-        place = self._root / folder
+        place, mode = self._root / folder, 0
         if not parts or path.startswith("/") or ".." in parts:
             raise DataError(Mistake(path, "is no path in the folder", hint=f"looked in {folder}"))
         try:
@@ -123,9 +128,9 @@ def _seen(entry: os.DirEntry[str], top: Path) -> Seen | None:
 
 def _pieces(held: bytes) -> Iterator[bytes]:
     """Yield at most so many lines at once as one payload may have."""
-    while held.count(b"\n") > ROWS_MAX:
+    while held.count(b"\n") > _PIECE_LINES:
         cut = -1
-        for _ in range(ROWS_MAX):
+        for _ in range(_PIECE_LINES):
             cut = held.index(b"\n", cut + 1)
         yield held[: cut + 1]
         held = held[cut + 1 :]

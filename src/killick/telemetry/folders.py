@@ -1,7 +1,7 @@
 """Which files of a watched folder are whole and new, in which order, and under which name each is taken.
 
 Promise: a file is taken once it is whole, and once only, after a crash too. Whole is what two looks found alike, or
-what lies beside Spark's `_SUCCESS`; what is hidden or has the name of something that is being written waits. Taken once
+what Spark's `_SUCCESS` vouches for; what is hidden or has the name of something that is being written waits. Taken once
 is by its name, `producer`, which is derived from the folder, the path, the size and the time of the last change: every
 batch of it goes into the store as `(producer, 0)`, `(producer, 1)` ..., where a second one of the same name is known to
 be a copy (DESIGN D3). A file that was changed after it was taken is a new one: rows of it that are known are counted as
@@ -91,14 +91,14 @@ def due(
     '2013/april.csv'
     """
     files = list(now)
-    finished = {_parent(file.path) for file in files if PurePosixPath(file.path).name == _SUCCESS}
+    finished = {_parent(file.path): file.modified for file in files if PurePosixPath(file.path).name == _SUCCESS}
     writing = {_above_temporary(file.path) for file in files if _TEMPORARY in PurePosixPath(file.path).parts}
     found = []
     for file in sorted(files, key=lambda file: (file.modified, file.path)):
         producer = producer_of(folder, file)
-        whole = _parent(file.path) in finished or (
-            before.get(file.path) == file and not any(_is_within(file.path, folder) for folder in writing)
-        )
+        # An old `_SUCCESS` says nothing of what was written later.
+        vouched = any(file.modified <= at and _is_within(file.path, job) for job, at in finished.items())
+        whole = (vouched or before.get(file.path) == file) and not any(_is_within(file.path, job) for job in writing)
         if whole and file.size and is_of(folder.format, file.path) and producer not in taken:
             found.append(Due(file.path, producer, columns_of(folder.format, file.path)))
     return found[:at_most]

@@ -51,11 +51,12 @@ def read_captures(body: bytes, reading: Reading) -> Decoded:
     found = Decoded()
     for index, line in lines(body):
         try:
-            found.predictions.extend(_capture(mapping(read_json(line, "line"), "line"), reading))
+            predictions = _capture(mapping(read_json(line, "line"), "line"), reading)
+            if len(found.predictions) + len(predictions) > 2 * ROWS_MAX:
+                refuse("line", f"would be more than {2 * ROWS_MAX} rows at once", hint="send it in pieces")
+            found.predictions.extend(predictions)
         except DataError as error:
             found.rejected.append(rejected(index, error))
-        if len(found.predictions) > ROWS_MAX:
-            refuse("body", f"has more than {ROWS_MAX} rows", hint="send it in pieces")
     return found
 
 
