@@ -69,8 +69,13 @@ class Answered:
 # ------------------------------------------------------------------------------------------------ requests
 
 
-def read_request(value: object, reading: Reading) -> Asked:
+def read_request(value: object, reading: Reading, *, unnamed: str = "body_") -> Asked:
     """Read the body of a request, decoded from JSON.
+
+    Args:
+        value: the body.
+        reading: what is known of the model.
+        unnamed: what columns of bare rows are called when they are not as many as the features; a number follows.
 
     Raises:
         DataError: it is of no form that is understood, or its shapes do not fit.
@@ -80,27 +85,29 @@ def read_request(value: object, reading: Reading) -> Asked:
     [{'temp': 39.0, 'wind': 0.5}]
     """
     if isinstance(value, list):
-        return Asked(_rows(value, "body", reading.features))
+        return Asked(_rows(value, "body", reading.features, unnamed))
     body = mapping(value, "body")
     prediction_id = _own_name(body, "id")
     if isinstance(body.get("inputs"), list):
         return Asked(rows_by_name(read_tensors(body["inputs"], "inputs"), reading.features), prediction_id)
     if "instances" in body:
-        return Asked(_rows(sequence(body["instances"], "instances"), "instances", reading.features), prediction_id)
+        rows = sequence(body["instances"], "instances")
+        return Asked(_rows(rows, "instances", reading.features, "instances_"), prediction_id)
     if isinstance(body.get("data"), dict):
         names, rows = _seldon(body["data"])
-        return Asked(_rows(rows, "data", names or reading.features), prediction_id)
-    if not body or (reading.features and not any(name in body for name in reading.features)):
+        return Asked(_rows(rows, "data", names or reading.features, "data_"), prediction_id)
+    known = ("features", *reading.features)
+    if not body or (reading.features and not any(name in body for name in known)):
         hint = "known are inputs (V2), instances (V1), data (Seldon), and an object of features"
         refuse("body", "is no request that is understood", hint=hint)
-    return Asked(_rows([body], "body", reading.features), prediction_id)
+    return Asked(_rows([body], "body", reading.features, unnamed), prediction_id)
 
 
 def _own_name(body: Mapping[str, Any], key: str) -> str | None:
     return name_of(body[key], key) if body.get(key) not in (None, "") else None
 
 
-def _rows(rows: list[Any], place: str, names: Sequence[str]) -> list[Event]:
+def _rows(rows: list[Any], place: str, names: Sequence[str], unnamed: str) -> list[Event]:
     """Return rows that are objects, lists of values in the order of the features, or single values."""
     _few(rows, place)
     if rows and all(isinstance(row, dict) for row in rows):
@@ -108,7 +115,7 @@ def _rows(rows: list[Any], place: str, names: Sequence[str]) -> list[Event]:
     if any(isinstance(row, dict) for row in rows):
         refuse(place, "mixes objects with other rows")
     vectors = [[scalar(cell, f"{place}[{at}]") for cell in _vector(row, place)] for at, row in enumerate(rows)]
-    return _by_position(vectors, place, names)
+    return _by_position(vectors, place, names, unnamed)
 
 
 def _named(row: dict[str, Any], place: str, names: Sequence[str]) -> Event:
@@ -117,20 +124,20 @@ def _named(row: dict[str, Any], place: str, names: Sequence[str]) -> Event:
         inner = row["features"]
         if isinstance(inner, dict):
             return _named(inner, f"{place}.features", names)
-        return _rows([sequence(inner, f"{place}.features")], f"{place}.features", names)[0]
+        return _rows([sequence(inner, f"{place}.features")], f"{place}.features", names, "features_")[0]
     if len(row) > WIDTH_MAX:
         refuse(place, f"has more than {WIDTH_MAX} values")
     return {name_of(name, place): feature(value, f"{place}.{name:.100}") for name, value in row.items()}
 
 
-def _by_position(vectors: list[list[Scalar]], place: str, names: Sequence[str]) -> list[Event]:
+def _by_position(vectors: list[list[Scalar]], place: str, names: Sequence[str], unnamed: str) -> list[Event]:
     widths = {len(vector) for vector in vectors}
     if len(widths) > 1:
         refuse(place, f"have rows of {min(widths)} to {max(widths)} values")
     width = widths.pop() if widths else 0
     if width > WIDTH_MAX:
         refuse(place, f"have more than {WIDTH_MAX} values a row")
-    columns = names if len(names) == width else [f"{place}_{at}" for at in range(width)]
+    columns = names if len(names) == width else [f"{unnamed}{at}" for at in range(width)]
     return [dict(zip(columns, vector, strict=True)) for vector in vectors]
 
 
@@ -184,6 +191,8 @@ def _outputs_of(body: dict[str, Any]) -> list[Tensor]:
         return _outputs(sequence(body["predictions"], "predictions"), "predictions")
     if isinstance(body.get("data"), dict):
         return _outputs(_seldon(body["data"])[1], "data")
+    if said := next((key for key in ("error", "detail") if key in body), None):
+        refuse("response", "is an error", str(body[said])[:100] if isinstance(body[said], str) else said)
     return _outputs([body], "body")
 
 

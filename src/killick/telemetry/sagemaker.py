@@ -96,7 +96,8 @@ def _capture(record: dict[str, Any], reading: Reading) -> list[Event]:
     output = next((key for key in ("endpointOutput", "batchTransformOutput") if captured.get(key)), None)
     if captured.get("endpointInput") is None:
         refuse("captureData.endpointInput", "is missing", hint="capture both Input and Output (CaptureOptions)")
-    asked = read_request(_content(captured["endpointInput"], "captureData.endpointInput", reading), reading)
+    taken = _content(captured["endpointInput"], "captureData.endpointInput", reading)
+    asked = read_request(taken, reading, unnamed="_c")
     answered = None
     if output:
         answered = read_response(_content(captured[output], f"captureData.{output}", reading), reading)
