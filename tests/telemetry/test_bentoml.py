@@ -143,3 +143,9 @@ def test_pieces_are_cut_between_requests():
     assert read == ["a:0", "a:1", "a:2", "b", "c:0", "c:1", "c:2", "c:3", "d"]
     assert last_request(b"".join(lines)) == len(b"".join(lines[:-1]))
     assert last_request(lines[0]) == 0
+
+
+def test_a_file_of_one_request_is_not_held_whole():
+    """As one that was logged outside of any: its lines are rejected, and need no memory for that."""
+    pieces = [b'{"request_id": "None"}\n' * 20_000] * 6
+    assert [piece.count(b"\n") for piece in whole_requests(pieces)] == [60_000, 60_000]

@@ -2,8 +2,8 @@
 
 Promise: the same export gives the same values in both encodings. Only what a log record of ours needs is taken.
 
-Cost, measured with opentelemetry-proto 1.x and protobuf's C parser on one core: some 8,000 records of 24 attributes a
-second, reading the events out of them included.
+Cost, measured on one core: 11,500 records of 24 attributes a second, reading the events out of them included; as JSON
+14,400.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ duplicates, rows that are new are not lost.
 
 Of BentoML's logs those are taken that it has rotated away (`data.0.log.2024-05-07`): the newest is still written to.
 
-Cost: a sort of the listing.
+Cost: a sort of the listing, and a hash of each file that is whole: a tenth of a second for 10,000 files.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from killick.errors import DataError
 from killick.identity import derive_id
 from killick.telemetry.bentoml import last_request
+from killick.telemetry.foreign import ROWS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -45,6 +45,9 @@ _ROTATED = re.compile(r"data\.\d+\.log\.[0-9][0-9_-]*")
 _UNFINISHED = re.compile(r"(\._COPYING_|\.tmp|\.temp|\.part|\.partial|\.inprogress|\.crdownload|\.writing|~)$")
 _SUCCESS = "_SUCCESS"
 _TEMPORARY = "_temporary"
+
+# Twice what a server takes as one body.
+_REQUEST_BYTES_MAX = 32 * 2**20
 
 # So many files at once: the others are taken at the next look, and one folder does not keep the rest waiting.
 TAKEN_MAX = 100
@@ -90,18 +93,23 @@ def due(
     >>> due(Folder("in", "csv"), [file], {file.path: file}, ())[0].path
     '2013/april.csv'
     """
-    files = list(now)
-    finished = {_parent(file.path): file.modified for file in files if PurePosixPath(file.path).name == _SUCCESS}
-    writing = {_above_temporary(file.path) for file in files if _TEMPORARY in PurePosixPath(file.path).parts}
-    found = []
-    for file in sorted(files, key=lambda file: (file.modified, file.path)):
-        producer = producer_of(folder, file)
+    files = sorted(now, key=lambda file: (file.modified, file.path))
+    finished = {file.path.rpartition("/")[0]: file.modified for file in files if file.path.endswith(_SUCCESS)}
+    writing = {file.path.partition(_TEMPORARY)[0].rstrip("/") for file in files if _TEMPORARY in file.path.split("/")}
+    found: list[Due] = []
+    for file in files:
+        if len(found) == at_most:
+            break
+        if not file.size or not is_of(folder.format, file.path):
+            continue
+        jobs = _folders_above(file.path)
         # An old `_SUCCESS` says nothing of what was written later.
-        vouched = any(file.modified <= at and _is_within(file.path, job) for job, at in finished.items())
-        whole = (vouched or before.get(file.path) == file) and not any(_is_within(file.path, job) for job in writing)
-        if whole and file.size and is_of(folder.format, file.path) and producer not in taken:
-            found.append(Due(file.path, producer, columns_of(folder.format, file.path)))
-    return found[:at_most]
+        vouched = any(file.modified <= finished[job] for job in jobs if job in finished)
+        if (vouched or before.get(file.path) == file) and writing.isdisjoint(jobs):
+            producer = producer_of(folder, file)
+            if producer not in taken:
+                found.append(Due(file.path, producer, columns_of(folder.format, file.path)))
+    return found
 
 
 def is_of(format: FolderFormat, path: str) -> bool:  # noqa: A002 - the spec's word
@@ -110,7 +118,7 @@ def is_of(format: FolderFormat, path: str) -> bool:  # noqa: A002 - the spec's w
     >>> is_of("parquet", "day=1/part-0.parquet"), is_of("parquet", "_temporary/0/part-0.parquet")
     (True, False)
     """
-    parts = PurePosixPath(path).parts
+    parts = path.split("/")
     if any(part.startswith((".", "_")) for part in parts) or _UNFINISHED.search(path):
         return False
     name = parts[-1]
@@ -140,15 +148,16 @@ def producer_of(folder: Folder, file: Seen) -> str:
 def whole_requests(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Cut pieces of BentoML's lines between requests, so that no request's rows are torn apart.
 
+    What would be longer than a request can be is cut all the same: nobody's memory holds a file of one request.
+
     Args:
         pieces: whole lines, in their order.
     """
     held = b""
     for piece in pieces:
         held += piece
-        try:
-            cut = last_request(held)
-        except DataError:  # more lines than one request can have
+        cut = last_request(held)
+        if len(held) - cut > _REQUEST_BYTES_MAX or held.count(b"\n", cut) > ROWS_MAX // 2:
             cut = len(held)
         if cut:
             yield held[:cut]
@@ -157,14 +166,7 @@ def whole_requests(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield held
 
 
-def _parent(path: str) -> str:
-    return str(PurePosixPath(path).parent)
-
-
-def _above_temporary(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    return str(PurePosixPath(*parts[: parts.index(_TEMPORARY)]))
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return PurePosixPath(path).is_relative_to(folder)
+def _folders_above(path: str) -> list[str]:
+    """Return the folders that a file is in, the watched one first, which is empty."""
+    parts = path.split("/")
+    return ["/".join(parts[:depth]) for depth in range(len(parts))]
