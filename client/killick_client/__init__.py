@@ -1,4 +1,4 @@
-"""What goes into a serving image: the client, its events, which version serves whom, the router. msgspec is all it needs."""
+"""What goes into a serving image: the client, the events, which version serves whom, the router. It needs msgspec."""
 
 from killick_client.assignment import Assignment, Condition, Route, Share, TrafficPlan, assign, shadows
 from killick_client.client import Client

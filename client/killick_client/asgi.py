@@ -51,7 +51,7 @@ class KillickMiddleware:
         parts: what all its predictions have in common, such as `role="shadow"`.
     """
 
-    def __init__(self, app: App, client: Client, **parts: Any) -> None:
+    def __init__(self, app: App, client: Client, **parts: object) -> None:
         self._app, self._client, self._parts = app, client, parts
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -1,8 +1,9 @@
 """`Client`: what a service calls. Nothing here raises into the caller, blocks it, or grows without a bound.
 
-Promise: `log_*` costs microseconds, in threads, in asyncio and in forked workers alike. What was logged is on disk after
-`flush_seconds` (a crash of the process loses at most that), durable against a power loss after `fsync_seconds`, and sent
-until the server has it, by the next start if need be. Beyond the bounds the newest is dropped, counted and reported.
+Promise: `log_*` costs microseconds, in threads, in asyncio and in forked workers alike. What was logged is on disk
+after `flush_seconds` (a crash of the process loses at most that), durable against a power loss after `fsync_seconds`,
+and sent until the server has it, by the next start if need be. Beyond the bounds the newest is dropped, counted and
+reported.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from hashlib import blake2b
 from importlib.metadata import entry_points
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 from killick_client.encoding import ChangeLine, GaugeLine, OutcomeLine, PredictionLine, encode, microseconds
@@ -28,12 +29,15 @@ from killick_client.transport import HttpTransport
 from killick_client.watch import OpenPrediction, watched
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Self
 
     from killick_client.privacy import Treatment
     from killick_client.transport import Transport
+
+    When: TypeAlias = dt.datetime | int | str | None
 
 URL = "http://127.0.0.1:8642"
 # A hundred thousand predictions of 20 features: a second or so of a busy service whose disk does not answer.
@@ -62,7 +66,7 @@ class Client:
         sample: the share of predictions that are logged, drawn by their ids; each has its weight. Outcomes are drawn
             alike, so let the service that logs them name the same share.
         privacy: by column, `"drop"`, `Hash(key)` or `Truncate(characters)`.
-        transport: how batches travel, instead of HTTP. After a fork, both processes use it.
+        transport: how batches travel, instead of HTTP; or a function that opens one, called once in each process.
 
     Raises:
         ValueError: the address, the model's name, the share, a bound or the privacy is no such thing.
@@ -86,7 +90,7 @@ class Client:
         fsync_seconds: float = 1.0,
         sample: float = 1.0,
         privacy: Mapping[str, Treatment] | None = None,
-        transport: Transport | None = None,
+        transport: Transport | Callable[[], Transport] | None = None,
     ) -> None:
         if not model:
             raise ValueError("model: whose predictions are these? Give the model's name")
@@ -98,14 +102,14 @@ class Client:
             )
         address = url or os.environ.get("KILLICK_URL") or URL
         self.model, self.version = model, version
-        self._sample, self._weight = sample, 1.0 / sample
+        self._sample, self._weight = sample, 1.0 / sample if sample < 1 else None
         self._privacy = Privacy(privacy or {})
         if transport is None:
             HttpTransport(address)  # a mistake in it is the caller's, and told here
             token = token or os.environ.get("KILLICK_TOKEN")
             self._open_transport: Callable[[], Transport] = partial(HttpTransport, address, token)
         else:
-            self._open_transport = partial(_given, transport)
+            self._open_transport = transport if callable(transport) else partial(_given, transport)
         named = f"/v1/models/{quote(model, safe='')}"
         kinds = ("predictions", "outcomes", "gauges", "profiles")
         self._settings = Settings(
@@ -121,7 +125,7 @@ class Client:
             os.register_at_fork(after_in_child=partial(_after_fork, weakref.ref(self)))
 
     @classmethod
-    def local(cls, path: str | os.PathLike[str], *, model: str, **settings: Any) -> Self:
+    def local(cls, path: str | os.PathLike[str], *, model: str, **settings: Any) -> Self:  # noqa: ANN401 - what else `Client` takes
         """Return a client without a server: it stores straight into the embedded store in a folder.
 
         Args:
@@ -135,11 +139,9 @@ class Client:
         found = next(iter(entry_points(group=_TRANSPORTS, name="local")), None)
         if found is None:
             raise RuntimeError("Client.local needs the store that comes with killick: pip install killick")
-        open_local = found.load()
-        client = cls(f"http://local{Path(path).resolve().as_posix()}", model=model, **settings)
-        client._open_transport = partial(open_local, os.fspath(path))  # noqa: SLF001 - its own
-        client._begin()  # noqa: SLF001 - its own
-        return client
+        return cls(
+            f"local:{Path(path).resolve()}", model=model, transport=partial(found.load(), os.fspath(path)), **settings
+        )
 
     def log_prediction(  # noqa: PLR0913 - a prediction has that many parts, and needs but one of them
         self,
@@ -150,7 +152,7 @@ class Client:
         scores: Mapping[str, float] | None = None,
         decision: str | float | bool | None = None,
         entity_id: str | None = None,
-        event_time: Any = None,
+        event_time: When = None,
         latency_seconds: float | None = None,
         status: str = "ok",
         role: str = "live",
@@ -161,9 +163,8 @@ class Client:
     ) -> str:
         """Log one prediction, and return its id: the one given, or a new one.
 
-        Args:
-            event_time: a datetime, microseconds since 1970 UTC or ISO 8601 text; else now.
-            status: how it went, `ok` or the name of what went wrong.
+        `event_time` is a datetime, microseconds since 1970 UTC or ISO 8601 text, else now. `status` says how it went:
+        `ok`, or the name of what went wrong. All parts are those of `killick_client.Prediction`.
         """
         name = ""
         try:
@@ -204,7 +205,12 @@ class Client:
         self._log_table("predictions", table)
 
     def log_outcome(
-        self, *, prediction_id: str, label: Any = None, kpis: Mapping[str, float] | None = None, known_at: Any = None
+        self,
+        *,
+        prediction_id: str,
+        label: bool | float | str | None = None,
+        kpis: Mapping[str, float] | None = None,
+        known_at: When = None,
     ) -> None:
         """Log what turned out for a prediction; `known_at` is like `event_time`."""
         try:
@@ -226,7 +232,7 @@ class Client:
         """Log a table of outcomes, of any kind that `log_predictions` takes."""
         self._log_table("outcomes", table)
 
-    def log_change(self, *, kind: str, name: str, version: str | None = None, note: str = "", at: Any = None) -> None:
+    def log_change(self, *, kind: str, name: str, version: str | None = None, note: str = "", at: When = None) -> None:
         """Log something that happened in the model's world: a release, a new version of a pipeline."""
         now = time.time_ns() // 1_000
         self._log(
@@ -236,7 +242,7 @@ class Client:
             ),
         )
 
-    def log_gauge(self, name: str, value: float, at: Any = None) -> None:
+    def log_gauge(self, name: str, value: float, at: When = None) -> None:
         """Log a number that the service tells of itself, such as the length of its queue."""
         now = time.time_ns() // 1_000
         self._log("gauges", lambda: GaugeLine(at=microseconds(at, now), name=name, value=value))
@@ -248,7 +254,7 @@ class Client:
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
             self._pipeline.fail(error)
 
-    def prediction(self, **parts: Any) -> OpenPrediction:
+    def prediction(self, **parts: object) -> OpenPrediction:
         """Return a prediction under way, to be filled in a `with` block and logged at its end.
 
         Its latency is the block's. An error is its `status`, by name, and goes on.
@@ -264,7 +270,7 @@ class Client:
         *,
         features: Callable[..., Mapping[str, Any]] | None = None,
         **parts: Callable[..., Any],
-    ) -> Any:
+    ) -> Any:  # noqa: ANN401 - the function, or what decorates it
         """Decorate a function, plain or async: each call is logged as a prediction, with its latency and error.
 
         Args:
@@ -352,7 +358,7 @@ def _after_fork(reference: weakref.ref[Client]) -> None:
 
 
 def _spool_folder(spool: str | os.PathLike[str] | None, address: str, model: str) -> Path:
-    """Return the folder for one server and model, in the one that was named or in the user's for an application's state."""
+    """Return the folder for one server and model, in the one that was named or in the user's own."""
     named = spool or os.environ.get("KILLICK_SPOOL")
     key = blake2b(f"{address}\n{model}".encode(errors="surrogatepass"), digest_size=8).hexdigest()
     return (Path(named) if named else _state_folder() / "killick" / "spool") / key

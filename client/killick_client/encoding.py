@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import datetime as dt
 import numbers
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # As deep as features are nested by anyone in earnest; a structure that holds itself has no end.
 _DEPTH_MAX = 32
@@ -37,14 +41,14 @@ class PredictionLine(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False)
     trace_id: Any = None
     log_url: Any = None
     metadata: Any = None
-    sampling_weight: float = 1.0
+    sampling_weight: float | None = None
     scores: Any = None
 
 
 class OutcomeLine(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """An `Outcome` as it is sent."""
 
-    prediction_id: str
+    prediction_id: str | None
     known_at: Any
     label: Any = None
     kpis: Any = None
@@ -102,7 +106,7 @@ def microseconds(at: object, now: int) -> object:
     return at
 
 
-def plain(value: object, depth: int = 0) -> Any:
+def plain(value: object, depth: int = 0) -> object:
     """Return a value in JSON's own words, however deep what has none is.
 
     Raises:
@@ -119,7 +123,7 @@ def plain(value: object, depth: int = 0) -> Any:
         value = {name: part for name in value.__struct_fields__ if (part := getattr(value, name)) is not None}
     if isinstance(value, Mapping):
         return {str(plain(name, depth + 1)): plain(part, depth + 1) for name, part in value.items()}
-    if isinstance(value, Sequence | Set) and not isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, Sequence | AbstractSet) and not isinstance(value, bytes | bytearray | memoryview):
         return [plain(part, depth + 1) for part in value]
     if type(value) in _WORDS:
         return value
@@ -129,33 +133,27 @@ def plain(value: object, depth: int = 0) -> Any:
 _WORDS = frozenset({int, float, bytes, dt.datetime, dt.date, dt.time})
 
 
-def _as_plain(value: object) -> Any:
+def _as_plain(value: object) -> object:
     """Return what a value that msgspec does not know stands for: its `enc_hook`."""
-    if isinstance(value, Decimal):
-        return float(value) if value.is_finite() else None
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real):
-        return float(value)
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence | Set):
-        return list(value)
-    if type(value).__name__ in {"NAType", "NaTType"}:  # pandas' two words for a missing value
-        return None
-    if isinstance(value, dt.date | dt.time):
-        return value.isoformat()
+    if isinstance(value, Decimal) or type(value).__name__ in _MISSING:
+        return float(value) if isinstance(value, Decimal) and value.is_finite() else None
+    for kind, change in _CHANGES:
+        if isinstance(value, kind):
+            return change(value)
     for way in ("tolist", "item"):  # arrays and scalars of NumPy and of those who do as it does
         if callable(found := getattr(value, way, None)):
             return found()
-    return _known(value)
+    return msgspec.to_builtins(value)  # an enumeration, a UUID, a dataclass: only msgspec knows
 
 
-def _known(value: object) -> Any:
-    """Let msgspec say what a value is that only it knows: an enumeration, a UUID, a dataclass."""
-    return msgspec.to_builtins(value)
-
-
+# pandas' two words for a missing value, which are neither null nor NaN.
+_MISSING = frozenset({"NAType", "NaTType"})
+_CHANGES: tuple[tuple[Any, Callable[[Any], object]], ...] = (
+    (numbers.Integral, int),
+    (numbers.Real, float),
+    (str, str),
+    (Mapping, dict),
+    (Sequence | AbstractSet, list),
+    (dt.date | dt.time, lambda at: at.isoformat()),
+)
 _ENCODER = msgspec.json.Encoder(enc_hook=_as_plain, decimal_format="number")

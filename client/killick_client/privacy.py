@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,6 +66,7 @@ class Truncate:
         return _text(value).decode(errors="replace")[: self.characters]
 
 
+T = TypeVar("T")
 Treatment: TypeAlias = Literal["drop"] | Hash | Truncate
 
 
@@ -98,7 +99,7 @@ class Privacy:
         """
         return {name: self.value(name, value) for name, value in row.items() if name not in self.dropped}
 
-    def value(self, name: str, value: Any) -> Any:
+    def value(self, name: str, value: T) -> T | str | None:
         """Return what may be told of a column's value; nothing of one that is dropped."""
         if value is None or name in self.dropped:
             return None

@@ -47,7 +47,7 @@ class _Columns(Protocol):
 
     names: list[str]
     rows: int
-    bytes: int
+    bytes_held: int
 
     def values(self, name: str) -> list[Any]:
         """Return a column's values."""
@@ -75,7 +75,7 @@ class _Polars:
 
     def __init__(self, frame: Any) -> None:
         self._frame = frame
-        self.names, self.rows, self.bytes = list(frame.columns), frame.height, frame.estimated_size()
+        self.names, self.rows, self.bytes_held = list(frame.columns), frame.height, frame.estimated_size()
 
     def values(self, name: str) -> list[Any]:
         values: list[Any] = self._frame.get_column(name).to_list()
@@ -102,7 +102,7 @@ class _PyArrow:
 
     def __init__(self, table: Any) -> None:
         self._table = table
-        self.names, self.rows, self.bytes = list(table.column_names), table.num_rows, table.nbytes
+        self.names, self.rows, self.bytes_held = list(table.column_names), table.num_rows, table.nbytes
 
     def values(self, name: str) -> list[Any]:
         values: list[Any] = self._table.column(name).to_pylist()
@@ -176,7 +176,7 @@ def _pieces(
         columns = columns.put(name, [privacy.value(name, value) for value in columns.values(name)])
     if version is not None and "version" not in columns.names:
         columns = columns.put("version", [version] * columns.rows)
-    rows = max(1, columns.rows * _PIECE_BYTES // max(columns.bytes, _PIECE_BYTES))
+    rows = max(1, columns.rows * _PIECE_BYTES // max(columns.bytes_held, _PIECE_BYTES))
     for start in range(0, columns.rows, rows):
         events = min(rows, columns.rows - start)
         yield Parcel(ARROW, events, columns.stream(start, events)), events

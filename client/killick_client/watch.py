@@ -33,6 +33,20 @@ class OpenPrediction:
     """
 
     __slots__ = (*PARTS, "_began", "_log")
+    prediction_id: str | None
+    features: Any
+    score: Any
+    scores: Any
+    decision: Any
+    entity_id: Any
+    event_time: Any
+    latency_seconds: float | None
+    status: str
+    role: str
+    version: str | None
+    trace_id: Any
+    log_url: Any
+    metadata: Any
 
     def __init__(self, log: Callable[..., object], parts: Mapping[str, Any]) -> None:
         self._log = log

@@ -1,4 +1,4 @@
-"""The writer: every `flush_seconds` it cuts what the ring holds into batches, numbers them and writes them to the spool.
+"""The writer: every `flush_seconds` it cuts what the ring holds into batches, numbers and spools them.
 
 Promise: the number of a batch is fixed when it is written, counts from 0 for each producer and kind, and has no gaps. A
 folder that cannot be written does not stop it: batches then go to the sender one by one, and the rest waits in memory,
