@@ -24,7 +24,7 @@ from killick_client.encoding import ChangeLine, GaugeLine, OutcomeLine, Predicti
 from killick_client.pipeline import Pipeline, Settings, Statistics
 from killick_client.privacy import Privacy
 from killick_client.ring import Parcel
-from killick_client.tables import is_drawn, pack
+from killick_client.tables import ARROW, Piece, is_drawn, pack
 from killick_client.transport import HttpTransport
 from killick_client.watch import OpenPrediction, watched
 
@@ -191,7 +191,7 @@ class Client:
             )
             if self._privacy:
                 self._hide(line)
-            self._pipeline.put("predictions", encode(line))
+            self._pipeline.put_line("predictions", encode(line))
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
             self._pipeline.fail(error)
         return name
@@ -224,7 +224,7 @@ class Client:
                 line.prediction_id = self._privacy.value("prediction_id", name)
                 line.label = self._privacy.value("label", label)
                 line.kpis = self._privacy.row(kpis) if kpis else None
-            self._pipeline.put("outcomes", encode(line))
+            self._pipeline.put_line("outcomes", encode(line))
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
             self._pipeline.fail(error)
 
@@ -250,7 +250,7 @@ class Client:
     def log_profile(self, packed: bytes) -> None:
         """Send a packed profile that was made in this process: the rows themselves stay here."""
         try:
-            self._pipeline.put("profiles", Parcel(_PROFILES, 1, bytes(memoryview(packed))))
+            self._pipeline.put(Parcel("profiles", _PROFILES, 1, bytes(memoryview(packed))))
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
             self._pipeline.fail(error)
 
@@ -321,18 +321,20 @@ class Client:
 
     def _log(self, kind: str, event: Callable[[], object]) -> None:
         try:
-            self._pipeline.put(kind, encode(event()))
+            self._pipeline.put_line(kind, encode(event()))
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
             self._pipeline.fail(error)
 
     def _log_table(self, kind: str, table: object) -> None:
         try:
             version = self.version if kind == "predictions" else None
-            for item, events in pack(table, self._privacy, self._sample, version):
-                if item is None:
-                    self._pipeline.ring.skip(events)
+            for item in pack(table, self._privacy, self._sample, version):
+                if isinstance(item, bytes):
+                    self._pipeline.put_line(kind, item)
+                elif isinstance(item, Piece):
+                    self._pipeline.put(Parcel(kind, ARROW, item.rows, item.stream))
                 else:
-                    self._pipeline.put(kind, item, events)
+                    self._pipeline.ring.skip(item)
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
             self._pipeline.fail(error)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from killick_client.notices import Notices
-from killick_client.ring import Parcel, Ring
+from killick_client.ring import Ring
 from killick_client.sender import Sender
 from killick_client.spool import Spool
 from killick_client.writer import Writer
@@ -25,6 +25,7 @@ from killick_client.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from killick_client.ring import Parcel
     from killick_client.transport import Transport
 
 # What an exit may take; the rest is sent by the next start. Gunicorn gives its workers 30 s, a container's runtime 10.
@@ -94,11 +95,17 @@ class Pipeline:
         self._stopping = threading.Event()
         self._is_started = False
 
-    def put(self, kind: str, item: bytes | Parcel, events: int = 1) -> None:
-        """Keep an event, if there is room."""
+    def put_line(self, kind: str, line: bytes) -> None:
+        """Keep one event, if there is room."""
         if not self._is_started:
             self.start()
-        self.ring.put(kind, item, events)
+        self.ring.put_line(kind, line)
+
+    def put(self, parcel: Parcel) -> None:
+        """Keep a body that is complete, if there is room."""
+        if not self._is_started:
+            self.start()
+        self.ring.put(parcel)
 
     def fail(self, error: Exception, events: int = 1) -> None:
         """Count an event that could not be encoded. The error's text may hold what is private: its name must do."""

@@ -34,8 +34,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-# Small enough that what has been sent leaves the disk soon, large enough that files are few.
-SEGMENT_BYTES = 4 << 20
+# Small enough that what has been sent leaves the disk soon, large enough that opening files costs nothing.
+_SEGMENT_BYTES = 16 << 20
 # How often the folders of other processes are measured: the bound on all together is as exact as that.
 _MEASURE_SECONDS = 5.0
 # A folder without a segment is of a start that died before its first write, once it is older than any start takes.
@@ -211,6 +211,7 @@ class Spool:
     def __init__(self, folder: Path, producer: str, *, bytes_max: int, fsync_seconds: float) -> None:
         self._folder, self._producer = folder, producer
         self._bytes_max, self._fsync_seconds = bytes_max, fsync_seconds
+        self._segment_bytes = min(_SEGMENT_BYTES, bytes_max // 4)
         self._guard = threading.Lock()  # held for the moves of segments, and while one is read; never while it is sent
         self._own: Shelf | None = None
         self._dead: list[Shelf] = []
@@ -335,13 +336,12 @@ class Spool:
             own = Shelf(self._folder / self._producer, create=True)
             with self._guard:
                 self._own = own
-        if self._file and self._own.segments[-1].size < SEGMENT_BYTES:
+        if self._file and self._own.segments[-1].size < self._segment_bytes:
             return
         self._close_file()
         path = self._folder / self._producer / f"{self._segments_made:08}.segment"
-        self._file = path.open("xb", buffering=0)
+        self._file = open(path, "xb", buffering=0, opener=_for_this_user)  # noqa: SIM115 - a path opens nothing so, and it stays open
         self._segments_made += 1
-        path.chmod(0o600)
         segment = Segment(path)
         segment.is_open = True
         with self._guard:
@@ -364,3 +364,8 @@ def _size(folder: Path) -> int:
     with contextlib.suppress(OSError):
         return sum(path.stat().st_size for path in folder.glob("*.segment"))
     return 0
+
+
+def _for_this_user(path: str, flags: int) -> int:
+    """Open a file that nobody else may read: it holds what users sent."""
+    return os.open(path, flags, 0o600)

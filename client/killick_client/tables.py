@@ -16,11 +16,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from killick_client.assignment import point
 from killick_client.encoding import encode
-from killick_client.ring import Parcel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +39,13 @@ def is_drawn(prediction_id: object, sample: float) -> bool:
     1000
     """
     return point(SAMPLE_SALT, str(prediction_id)) < sample
+
+
+class Piece(NamedTuple):
+    """Some rows of a table as an Arrow stream."""
+
+    rows: int
+    stream: bytes
 
 
 class _Columns(Protocol):
@@ -128,10 +134,8 @@ class _PyArrow:
         return sink.getvalue()
 
 
-def pack(
-    table: Any, privacy: Privacy, sample: float, version: str | None
-) -> Iterator[tuple[bytes | Parcel | None, int]]:
-    """Yield each piece of a table with the number of its events; None with the number of those not drawn.
+def pack(table: Any, privacy: Privacy, sample: float, version: str | None) -> Iterator[bytes | Piece | int]:
+    """Yield a table as lines or pieces, and how many rows are not drawn between them.
 
     A table without a column `prediction_id` is not sampled. One without `version` gets the client's.
 
@@ -145,7 +149,7 @@ def pack(
         return
     for row in _mappings(table):
         line = _line(row, privacy, sample, version)
-        yield line, 1
+        yield 1 if line is None else line
 
 
 def _columns(table: Any) -> _Columns | None:
@@ -162,12 +166,10 @@ def _columns(table: Any) -> _Columns | None:
     return None
 
 
-def _pieces(
-    columns: _Columns, privacy: Privacy, sample: float, version: str | None
-) -> Iterator[tuple[Parcel | None, int]]:
+def _pieces(columns: _Columns, privacy: Privacy, sample: float, version: str | None) -> Iterator[Piece | int]:
     if sample < 1 and "prediction_id" in columns.names:
         drawn = [is_drawn(name, sample) for name in columns.values("prediction_id")]
-        yield None, drawn.count(False)
+        yield drawn.count(False)
         columns = columns.keep(drawn)
         columns = columns.put("sampling_weight", [1 / sample] * columns.rows)
     if gone := [name for name in columns.names if name in privacy.dropped]:
@@ -178,8 +180,8 @@ def _pieces(
         columns = columns.put("version", [version] * columns.rows)
     rows = max(1, columns.rows * _PIECE_BYTES // max(columns.bytes_held, _PIECE_BYTES))
     for start in range(0, columns.rows, rows):
-        events = min(rows, columns.rows - start)
-        yield Parcel(ARROW, events, columns.stream(start, events)), events
+        taken = min(rows, columns.rows - start)
+        yield Piece(taken, columns.stream(start, taken))
 
 
 def _mappings(table: Any) -> Iterable[Mapping[str, Any]]:
