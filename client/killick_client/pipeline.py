@@ -122,11 +122,11 @@ class Pipeline:
             self._is_started = True
             atexit.register(self.close, EXIT_SECONDS)
             _at_exit_of_multiprocessing(self)
-            for name, run, arguments in (
-                ("killick-spool", self._write, ()),
-                ("killick-send", self._sender.run, (self._flush_seconds,)),
+            for name, run in (
+                ("killick-spool", self._write),
+                ("killick-send", self._sender.run),
             ):
-                thread = threading.Thread(target=run, args=arguments, name=name, daemon=True)
+                thread = threading.Thread(target=run, name=name, daemon=True)
                 thread.start()
                 self._threads.append(thread)
         except RuntimeError as error:
@@ -208,6 +208,7 @@ class Pipeline:
     def _turn(self, timeout_seconds: float = -1) -> None:
         try:
             self._writer.turn(timeout_seconds)
+            self._sender.work.set()
         except Exception as error:  # noqa: BLE001 - whatever it is, the next turn may do better
             self._notices.last_error = f"{type(error).__name__} while writing"
             self._notices.tell("writer", "the writer failed: %s", type(error).__name__)

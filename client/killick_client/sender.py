@@ -33,6 +33,8 @@ BACKOFF_SECONDS_MAX = 30.0
 RETRY_AFTER_SECONDS_MAX = 300.0
 # How often to look for what processes that died have left.
 ADOPT_SECONDS = 60.0
+# A disk that cannot be read is given a moment.
+_DISK_AGAIN_SECONDS = 1.0
 _OK, _TOO_MANY = 200, 429
 _MISTAKES = range(400, 500)
 
@@ -65,12 +67,13 @@ class Sender:
         self._chance = random.Random()  # noqa: S311 - it spreads retries, and leaves the caller's random numbers alone
         self._adopt_at = float("-inf")
         self._stopping = threading.Event()
+        self.work = threading.Event()  # there is something to send, or an end to come to
         self.settled = threading.Condition()
         self.settled_by_kind: Counter[str] = Counter()
         self.sent = self.acknowledged = self.adopted = self.quarantined = 0
         self.quiet_until = float("-inf")
 
-    def run(self, flush_seconds: float) -> None:
+    def run(self) -> None:
         """Send until told to stop."""
         while not self._stopping.is_set():
             try:
@@ -78,13 +81,19 @@ class Sender:
             except Exception as error:  # noqa: BLE001 - a disk that fails under reading must not end the thread
                 self._notices.last_error = f"{type(error).__name__} while reading the spool"
                 self._notices.tell("spool", "the spool cannot be read: %s", type(error).__name__)
-                busy = False
+                busy = self._stopping.wait(_DISK_AGAIN_SECONDS)
             if not busy:
-                self._stopping.wait(flush_seconds)
+                self.work.wait(ADOPT_SECONDS)
+                self.work.clear()
+        self._hang_up()
 
     def stop(self) -> None:
-        """End after the request that is under way, which is broken off if the transport can."""
+        """End; a request that is under way is broken off, if the transport can."""
         self._stopping.set()
+        self.work.set()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         close = getattr(self._transport, "close", None)
         if close is not None:
             close()

@@ -6,6 +6,8 @@ is logged goes to the server that the operator named, and to nobody else).
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Protocol
@@ -65,7 +67,8 @@ class HttpTransport:
         self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
         self._extra = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_seconds = timeout_seconds
-        self._connection: HTTPConnection | None = None
+        self._connection: HTTPConnection | None = None  # kept alive, and nobody's
+        self._under_way: HTTPConnection | None = None
 
     def send(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post a body and read the answer; a connection that failed is not used again.
@@ -73,10 +76,9 @@ class HttpTransport:
         Raises:
             OSError, http.client.HTTPException: nobody answered.
         """
-        connection = self._connection or self._connect()
-        self._connection = None  # until the answer has been read, nobody else finds it
+        connection, self._connection = self._connection or self._connect(), None
+        self._under_way = connection
         try:
-            self._under_way = connection
             connection.request("POST", self._prefix + path, body, {**headers, **self._extra})
             response = connection.getresponse()
             text = response.read(ANSWER_BYTES_MAX)
@@ -91,18 +93,15 @@ class HttpTransport:
             connection.close()
         return Answer(response.status, _seconds(response.getheader("Retry-After")), text)
 
-    _under_way: HTTPConnection | None = None
-
     def close(self) -> None:
         """End the connection, also one that another thread waits on: its request then fails at once."""
-        import socket
-
-        for connection in (self._under_way, self._connection):
-            if connection is not None and connection.sock is not None:
-                try:
-                    connection.sock.shutdown(socket.SHUT_RDWR)
-                except OSError:  # it was closed already
-                    continue
+        idle, self._connection = self._connection, None
+        if idle is not None:
+            idle.close()
+        busy = self._under_way
+        if busy is not None and busy.sock is not None:
+            with contextlib.suppress(OSError):  # it was closed already
+                busy.sock.shutdown(socket.SHUT_RDWR)
 
     def _connect(self) -> HTTPConnection:
         from http.client import HTTPConnection, HTTPSConnection
