@@ -207,8 +207,8 @@ class Pipeline:
 
     def _turn(self, timeout_seconds: float = -1) -> None:
         try:
-            self._writer.turn(timeout_seconds)
-            self._sender.work.set()
+            if self._writer.turn(timeout_seconds):
+                self._sender.work.set()
         except Exception as error:  # noqa: BLE001 - whatever it is, the next turn may do better
             self._notices.last_error = f"{type(error).__name__} while writing"
             self._notices.tell("writer", "the writer failed: %s", type(error).__name__)

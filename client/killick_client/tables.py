@@ -81,7 +81,9 @@ class _Polars:
 
     def __init__(self, frame: Any) -> None:
         self._frame = frame
-        self.names, self.rows, self.bytes_held = list(frame.columns), frame.height, frame.estimated_size()
+        self.names, self.rows = list(frame.columns), frame.height
+        # The estimate counts characters, and not where each text begins: eight bytes more for a cell, at most.
+        self.bytes_held = frame.estimated_size() + 8 * frame.height * frame.width
 
     def values(self, name: str) -> list[Any]:
         values: list[Any] = self._frame.get_column(name).to_list()
@@ -155,10 +157,10 @@ def pack(table: Any, privacy: Privacy, sample: float, version: str | None) -> It
 def _columns(table: Any) -> _Columns | None:
     """Return a table that is columns already; None for any other."""
     home = type(table).__module__.partition(".")[0]
+    if home == "pyarrow":
+        return _PyArrow(_module("pyarrow").table(table))
     if home == "pandas" or not hasattr(table, "__arrow_c_stream__"):
         return None
-    if home == "pyarrow" and hasattr(table, "append_column"):
-        return _PyArrow(table)
     if polars := sys.modules.get("polars"):
         return _Polars(table if home == "polars" else polars.DataFrame(table))
     if pyarrow := sys.modules.get("pyarrow"):

@@ -49,10 +49,11 @@ class Writer:
         """Whether nothing waits on this side of the spool."""
         return not (self._ring.bytes or self.in_memory)
 
-    def turn(self, timeout_seconds: float = -1) -> None:
-        """Write what there is, as far as there is room."""
+    def turn(self, timeout_seconds: float = -1) -> bool:
+        """Write what there is, as far as there is room; say whether it was anything."""
         if not self._turn.acquire(timeout=timeout_seconds):
-            return
+            return False
+        before = self._sequences.total()
         try:
             self._report()
             self._write_held()
@@ -60,6 +61,7 @@ class Writer:
                 self._held = self._ring.take()
                 self._write_held()
             self._sync()
+            return self._sequences.total() > before
         finally:
             self._turn.release()
 

@@ -20,7 +20,7 @@ from tests.client.outside import Outside, Reply, serving, until
 Make = Callable[..., Client]
 
 # A turn of the writer takes its time on a busy machine; without it nothing would be on disk after that.
-SPARED_SECONDS = 1.0
+SPARED_SECONDS = 0.5
 
 LOGS = """
     import sys, time
@@ -64,11 +64,10 @@ def test_a_killed_process_loses_at_most_its_last_moments(
     for _ in range(2):
         service = a_process(LOGS, outside.url, tmp_path / "spool")
         assert service.stdout is not None
-        threading.Timer(SPARED_SECONDS + 0.3 + chance.random(), service.send_signal, (signal.SIGKILL,)).start()
-        producer = ""
+        producer = service.stdout.readline().split()[1]
+        threading.Timer(SPARED_SECONDS + 0.3 + chance.random() / 2, service.send_signal, (signal.SIGKILL,)).start()
         for line in service.stdout:
             if len(said := line.split()) == 3:
-                producer = said[1]
                 logged.setdefault(producer, []).append(float(said[2]))
         service.wait()
         service.stdout.close()
@@ -85,7 +84,7 @@ def test_a_killed_process_loses_at_most_its_last_moments(
     for producer, times in logged.items():
         found = numbers(producer)
         safe = sum(at < died[producer] - SPARED_SECONDS for at in times)
-        assert 50 < safe <= len(found)
+        assert 20 < safe <= len(found)
         sequences = [one.key[2] for one in outside.batches() if one.key[1] == producer]
         assert found == list(range(len(found)))
         assert sequences == list(range(len(sequences)))
@@ -193,10 +192,11 @@ def test_a_fork_in_the_midst_of_logging_does_not_stand_still(outside: Outside, t
         def log():
             while not stop.is_set():
                 client.log_prediction(features={"text": "x" * 1000})
+                stop.wait(0.0001)
         threads = [threading.Thread(target=log) for _ in range(3)]
         for thread in threads:
             thread.start()
-        for child in range(20):
+        for child in range(8):
             pid = os.fork()
             if not pid:
                 client.log_prediction(prediction_id=f"child/{child}", features={})
@@ -212,7 +212,7 @@ def test_a_fork_in_the_midst_of_logging_does_not_stand_still(outside: Outside, t
 
     arrived = {name for name in outside.ids() if name.startswith("child/")}
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*.segment"))
-    assert all(f"child/{child}" in arrived or f'"child/{child}"'.encode() in kept for child in range(20))
+    assert all(f"child/{child}" in arrived or f'"child/{child}"'.encode() in kept for child in range(8))
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
