@@ -58,12 +58,17 @@ class HttpTransport:
     """
 
     def __init__(self, url: str, token: str | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        # Imported here, in the caller's thread, with the codec by which names of hosts are looked up: a fork while
+        # another thread imports would leave the child waiting for that import for ever.
+        from http.client import HTTPConnection, HTTPSConnection
+
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{url!r} is no address of a server: write http://HOST:PORT or https://HOST:PORT")
         if parts.username or parts.query or parts.fragment:
             raise ValueError("an address is SCHEME://HOST:PORT/PATH and nothing more; hand the token over as token=")
-        self._is_secure = parts.scheme == "https"
+        parts.hostname.encode("idna")
+        self._kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
         self._extra = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_seconds = timeout_seconds
@@ -104,10 +109,7 @@ class HttpTransport:
                 busy.sock.shutdown(socket.SHUT_RDWR)
 
     def _connect(self) -> HTTPConnection:
-        from http.client import HTTPConnection, HTTPSConnection
-
-        kind = HTTPSConnection if self._is_secure else HTTPConnection
-        return kind(self._host, self._port, timeout=self._timeout_seconds)
+        return self._kind(self._host, self._port, timeout=self._timeout_seconds)
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -9,8 +9,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -23,14 +22,18 @@ import killick
 from killick_client import Answer, Client, Outcome, Prediction
 from killick_client.encoding import OutcomeLine, PredictionLine, encode
 from killick_client.events import Change, Gauge
-from tests.client.outside import Outside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.client.outside import Outside
 
 Make = Callable[..., Client]
 
 
 def test_a_prediction_arrives_as_it_was_logged(a_client: Make, outside: Outside) -> None:
     """Every part is on the wire under its own name; the model is in the path."""
-    client = a_client(model="flight delay/1", version="v3", token="secret")
+    client = a_client(model="flight delay/1", version="v3", token="t0")  # noqa: S106 - of a server of our own
     parts = {
         "prediction_id": "2013-05-10-B6-715",
         "event_time": 1_368_180_000_000_000,
@@ -55,7 +58,7 @@ def test_a_prediction_arrives_as_it_was_logged(a_client: Make, outside: Outside)
     assert request.lines == [parts]
     assert request.path == "/v1/models/flight%20delay%2F1/predictions"
     assert request.headers["content-type"] == "application/x-ndjson"
-    assert request.headers["authorization"] == "Bearer secret"
+    assert request.headers["authorization"] == "Bearer t0"
     assert request.key[1:] == (client.statistics().producer, 0)
 
 
@@ -309,12 +312,12 @@ def test_a_local_client_needs_killick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Drawer:
     """A transport that keeps what it is sent: what stands behind the entry point, in small."""
 
-    kept: list[tuple[str, str, bytes]] = []
+    kept: ClassVar[list[tuple[str, str, bytes]]] = []
 
     def __init__(self, path: str) -> None:
         self.path = path
 
-    def send(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
+    def send(self, path: str, _: dict[str, str], body: bytes) -> Answer:
         """Keep it."""
         self.kept.append((self.path, path, body))
         return Answer(200)

@@ -7,9 +7,9 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import format_datetime
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +20,9 @@ from killick_client.sender import BACKOFF_SECONDS_MAX, RETRY_AFTER_SECONDS_MAX, 
 from killick_client.spool import Spool
 from killick_client.writer import Writer
 from tests.client.outside import Outside, Reply, Request, serving, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Make = Callable[..., Client]
 
@@ -82,6 +85,7 @@ class Waits:
         self.seconds: list[float] = []
 
     def __call__(self, seconds: float) -> bool:
+        """Do not wait."""
         self.seconds.append(seconds)
         return False
 

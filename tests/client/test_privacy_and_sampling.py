@@ -6,7 +6,7 @@ import gc
 import logging
 import math
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
@@ -17,14 +17,18 @@ from hypothesis import strategies as st
 from killick_client import Client, Hash, Truncate
 from killick_client.privacy import Privacy
 from killick_client.tables import is_drawn
-from tests.client.outside import Outside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.client.outside import Outside
 
 Make = Callable[..., Client]
 
-SECRET = "ada@example.org-4711"
-TREATED = {name: SECRET for name in ("ssn", "email", "street")}
+PLAIN = "ada@example.org-4711"
+TREATED = dict.fromkeys(("ssn", "email", "street"), PLAIN)
 PRIVACY = {"ssn": "drop", "email": Hash("a key"), "street": Truncate(3), "entity_id": Hash("a key")}
-HIDDEN = {"email": Hash("a key")(SECRET), "street": "ada"}
+HIDDEN = {"email": Hash("a key")(PLAIN), "street": "ada"}
 
 
 def everywhere(outside: Outside, folder: Path) -> bytes:
@@ -33,14 +37,14 @@ def everywhere(outside: Outside, folder: Path) -> bytes:
     return sent + b"".join(path.read_bytes() for path in folder.rglob("*.segment"))
 
 
-ROWS = [{"prediction_id": "a", "entity_id": SECRET, "age": 37, **TREATED}]
+ROWS = [{"prediction_id": "a", "entity_id": PLAIN, "age": 37, **TREATED}]
 
 
 @pytest.mark.parametrize(
     "log",
     [
         lambda client: client.log_prediction(
-            prediction_id="a", entity_id=SECRET, features={"age": 37, **TREATED}, metadata=TREATED
+            prediction_id="a", entity_id=PLAIN, features={"age": 37, **TREATED}, metadata=TREATED
         ),
         lambda client: client.log_predictions(ROWS),
         lambda client: client.log_predictions([{"prediction_id": "a", "features": {"age": 37, **TREATED}}]),
@@ -77,16 +81,16 @@ def test_the_plain_value_is_nowhere(
         assert client.flush()
 
     found = everywhere(outside, tmp_path)
-    assert SECRET.encode() not in found
-    assert SECRET not in caplog.text + repr(client.statistics())
-    held = [thing for thing in gc.get_objects() if isinstance(thing, dict) and thing.get("email") == SECRET]
+    assert PLAIN.encode() not in found
+    assert PLAIN not in caplog.text + repr(client.statistics())
+    held = [thing for thing in gc.get_objects() if isinstance(thing, dict) and thing.get("email") == PLAIN]
     assert all(thing in (TREATED, *ROWS) for thing in held)
 
 
 def test_what_is_left_is_what_was_asked_for(a_client: Make, outside: Outside) -> None:
     """Dropped is gone, hashed is 16 digits, truncated is its beginning; missing stays missing."""
     client = a_client(privacy=PRIVACY)
-    client.log_prediction(entity_id=SECRET, features={"age": 37, **TREATED}, metadata=TREATED)
+    client.log_prediction(entity_id=PLAIN, features={"age": 37, **TREATED}, metadata=TREATED)
     client.log_prediction(features={"email": None, "street": None, "ssn": None})
     client.log_predictions(pl.DataFrame(ROWS))
     client.flush()
@@ -117,7 +121,7 @@ def test_a_hash_tells_equal_from_unequal_and_no_more(one: str, other: str) -> No
 @pytest.mark.parametrize("mistake", [lambda: Hash(""), lambda: Hash("k" * 65), lambda: Truncate(0)])
 def test_what_hides_nothing_is_refused(mistake: Callable[[], object]) -> None:
     """An empty key can be guessed by anybody; no character is said by `drop`."""
-    with pytest.raises(ValueError, match="key|characters"):
+    with pytest.raises(ValueError, match=r"key|characters"):
         mistake()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
@@ -11,7 +11,9 @@ import pytest
 
 from killick_client import Client
 from killick_client.tables import ARROW
-from tests.client.outside import Outside
+
+if TYPE_CHECKING:
+    from tests.client.outside import Outside
 
 Make = Callable[..., Client]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from killick_client import Client
 from killick_client.asgi import KillickMiddleware, current_prediction, trace_of
-from tests.client.outside import Outside
+
+if TYPE_CHECKING:
+    from tests.client.outside import Outside
 
 Make = Callable[..., Client]
 
