@@ -14,7 +14,6 @@ import time
 import weakref
 from functools import partial
 from hashlib import blake2b
-from importlib.metadata import entry_points
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -136,6 +135,8 @@ class Client:
         Raises:
             RuntimeError: `killick`, which brings the store, is not installed.
         """
+        from importlib.metadata import entry_points  # not needed by anybody with a server
+
         found = next(iter(entry_points(group=_TRANSPORTS, name="local")), None)
         if found is None:
             raise RuntimeError("Client.local needs the store that comes with killick: pip install killick")
@@ -333,8 +334,10 @@ class Client:
                     self._pipeline.put_line(kind, item)
                 elif isinstance(item, Piece):
                     self._pipeline.put(Parcel(kind, ARROW, item.rows, item.stream))
-                else:
+                elif isinstance(item, int):
                     self._pipeline.ring.skip(item)
+                else:
+                    self._pipeline.fail(item)
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
             self._pipeline.fail(error)
 

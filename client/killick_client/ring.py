@@ -47,7 +47,9 @@ class Ring:
         self.kept: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.sampled_out = 0
-        self.wake = threading.Event()  # the writer should not wait for its next turn
+        # The writer should not wait for its next turn. Never set where events are logged: an event of `threading` is
+        # not re-entrant.
+        self.wake = threading.Event()
 
     @property
     def has_room(self) -> bool:
@@ -121,4 +123,3 @@ class Ring:
 
     def _refuse(self, events: int) -> None:
         self.dropped["closed" if self._bytes_max < 0 else "full"] += events
-        self.wake.set()

@@ -342,6 +342,7 @@ class Spool:
         path = self._folder / self._producer / f"{self._segments_made:08}.segment"
         self._file = open(path, "xb", buffering=0, opener=_for_this_user)  # noqa: SIM115 - a path opens nothing so, and it stays open
         self._segments_made += 1
+        _sync_folders(path.parent, self._folder)
         segment = Segment(path)
         segment.is_open = True
         with self._guard:
@@ -364,6 +365,17 @@ def _size(folder: Path) -> int:
     with contextlib.suppress(OSError):
         return sum(path.stat().st_size for path in folder.glob("*.segment"))
     return 0
+
+
+def _sync_folders(*folders: Path) -> None:
+    """Make the names in folders survive a power loss; Windows has no way, and does it by itself."""
+    if sys.platform != "win32":
+        for folder in folders:
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def _for_this_user(path: str, flags: int) -> int:

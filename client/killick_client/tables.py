@@ -136,8 +136,8 @@ class _PyArrow:
         return sink.getvalue()
 
 
-def pack(table: Any, privacy: Privacy, sample: float, version: str | None) -> Iterator[bytes | Piece | int]:
-    """Yield a table as lines or pieces, and how many rows are not drawn between them.
+def pack(table: Any, privacy: Privacy, sample: float, version: str | None) -> Iterator[bytes | Piece | int | Exception]:
+    """Yield a table as lines or pieces; between them how many rows are not drawn, and why one cannot be encoded.
 
     A table without a column `prediction_id` is not sampled. One without `version` gets the client's.
 
@@ -150,8 +150,12 @@ def pack(table: Any, privacy: Privacy, sample: float, version: str | None) -> It
         yield from _pieces(columns, privacy, sample, version)
         return
     for row in _mappings(table):
-        line = _line(row, privacy, sample, version)
-        yield 1 if line is None else line
+        try:
+            line = _line(row, privacy, sample, version)
+        except Exception as error:  # noqa: BLE001 - of this row; the others may be better
+            yield error
+        else:
+            yield 1 if line is None else line
 
 
 def _columns(table: Any) -> _Columns | None:

@@ -304,7 +304,7 @@ def test_after_the_end_events_are_counted_as_dropped(a_client: Make) -> None:
 
 def test_a_local_client_needs_killick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the package that brings the store, it says so when it is made."""
-    monkeypatch.setattr("killick_client.client.entry_points", lambda **_: ())
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: ())
     with pytest.raises(RuntimeError, match="pip install killick"):
         Client.local("store", model="m")
 
@@ -334,7 +334,7 @@ class LocalPoint:
 @pytest.fixture
 def local_point(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the store be installed."""
-    monkeypatch.setattr("killick_client.client.entry_points", lambda **_: (LocalPoint(),))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: (LocalPoint(),))
     Drawer.kept = []
     yield
     Drawer.kept = []

@@ -95,7 +95,17 @@ def test_a_version_in_the_table_goes_before_the_clients(a_client: Make, outside:
     assert lines.lines[0]["version"] == pl.read_ipc_stream(arrow.body)["version"][0] == "v9"
 
 
-@pytest.mark.parametrize("table", [None, 3, "text", [1, 2], {"a": 1}, {"a": [1], "b": [1, 2]}, object], ids=repr)
+def test_a_row_that_cannot_be_encoded_costs_itself_alone(a_client: Make, outside: Outside) -> None:
+    """Its neighbours arrive."""
+    client = a_client()
+    client.log_predictions([{"prediction_id": "a"}, {"prediction_id": "b", "x": object()}, 7, {"prediction_id": "c"}])
+    assert client.flush()
+
+    assert outside.ids() == ["a", "c"]
+    assert client.statistics().dropped == {"unencodable": 2}
+
+
+@pytest.mark.parametrize("table", [None, 3, "text", [1], {"a": 1}, {"a": [1], "b": [1, 2]}, object], ids=repr)
 def test_what_is_no_table_is_counted_as_dropped(table: object, a_client: Make) -> None:
     """And does not raise."""
     client = a_client()
