@@ -59,6 +59,11 @@ class Quarantine:
         return ~self._out
 
     @property
+    def read_rows(self) -> int:
+        """How many rows could be read."""
+        return len(self._index)
+
+    @property
     def rows(self) -> int:
         """How many rows are refused, named or not."""
         return self._unread_rows + int(self._out.sum())

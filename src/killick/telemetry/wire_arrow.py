@@ -24,9 +24,7 @@ from killick.telemetry.values import (
     NO_LIST,
     NO_TIME,
     OBJECT,
-    TEXT_MAX,
-    TOO_LONG,
-    refuse_broken_text,
+    refuse_texts,
     refuse_units,
     written,
     written_times,
@@ -161,8 +159,7 @@ class Framed:
 
     def _text(self, series: pl.Series, field: str) -> pl.Series:
         text = series.cast(pl.String)
-        self.quarantine.refuse((text.str.len_chars() > TEXT_MAX).fill_null(value=False), field, TOO_LONG)
-        refuse_broken_text(text, field, self.quarantine)
+        refuse_texts([(text, field)], self.quarantine)
         return text
 
     def _time(self, series: pl.Series, field: str) -> pl.Series:

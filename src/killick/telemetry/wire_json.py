@@ -8,8 +8,10 @@ same reader sees each row, so that both give the same rows. Cost: some 2 us a ro
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
+from operator import eq
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import msgspec
@@ -29,7 +31,7 @@ from killick.telemetry.values import (
     OBJECT,
     TEXT_MAX,
     TOO_LONG,
-    refuse_broken_text,
+    refuse_texts,
     refuse_units,
     written,
     written_times,
@@ -234,7 +236,7 @@ def by_column(rows: Sequence[dict[str, Any]]) -> dict[str, Sequence[Any]]:
     if not rows:
         return {}
     names = list(rows[0])
-    if all(list(row) == names for row in rows):
+    if all(map(eq, map(list, rows), repeat(names))):
         return dict(zip(names, zip(*map(dict.values, rows), strict=True), strict=True))
     names = list(dict.fromkeys(chain.from_iterable(rows)))
     filled = sum(map(len, rows))
@@ -245,15 +247,25 @@ def by_column(rows: Sequence[dict[str, Any]]) -> dict[str, Sequence[Any]]:
 
 
 class Listed:
-    """Columns of Python values (`killick.telemetry.values.Columns`), as JSON gives them."""
+    """Columns of Python values (`killick.telemetry.values.Columns`), as JSON gives them.
 
-    def __init__(self, columns: dict[str, Sequence[Any]], quarantine: Quarantine, time_zone: str) -> None:
+    Args:
+        columns: the values by column, all columns of one length.
+        quarantine: where rows are refused.
+        time_zone: of times that name none.
+        escaped: whether texts may hold a NUL.
+    """
+
+    def __init__(
+        self, columns: dict[str, Sequence[Any]], quarantine: Quarantine, time_zone: str, *, escaped: bool
+    ) -> None:
         if len(columns) > COLUMNS_MAX:
             hint = "send the columns that the model looks at"
             raise DataError(Mistake("body", f"has more than {COLUMNS_MAX:,} columns", value=len(columns), hint=hint))
         self.quarantine = quarantine
         self._columns = columns
         self._zone = time_zone
+        self._escaped = escaped
 
     @property
     def names(self) -> Sequence[str]:
@@ -266,8 +278,7 @@ class Listed:
 
     def read(self, name: str, kind: Kind, field: str) -> pl.Series:
         """Return a column as `kind`."""
-        values = self._allowed(self._kept(name), kind, field)
-        types = set(map(type, values)) - {_NONE}
+        values, types = self._allowed(self._kept(name), kind, field)
         if kind == "time":
             return pl.Series(name, self._times(values, types, field), dtype=pl.Int64)
         if kind == "number":
@@ -277,12 +288,14 @@ class Listed:
         if kind == "feature" and str not in types:
             return _scalars(name, values, types)
         text = pl.Series(name, values if types <= {str} else _texts(values, types), dtype=pl.String)
-        refuse_broken_text(text, field, self.quarantine)
+        if self._escaped:
+            refuse_texts([(text, field)], self.quarantine)
         return text
 
     def inside(self, name: str, field: str) -> Listed:
         """Return what a column of objects holds, as columns."""
-        return Listed(by_column([value or {} for value in self.objects(name, field)]), self.quarantine, self._zone)
+        columns = by_column([value or {} for value in self.objects(name, field)])
+        return Listed(columns, self.quarantine, self._zone, escaped=self._escaped)
 
     def objects(self, name: str, field: str) -> Sequence[dict[str, object] | None]:
         """Return a column of objects; a row with anything else is refused."""
@@ -298,11 +311,12 @@ class Listed:
         values = self._columns[name]
         return values if kept.all() else [value if stays else None for value, stays in zip(values, kept, strict=True)]
 
-    def _allowed(self, values: Sequence[Any], kind: Kind, field: str) -> Sequence[Any]:
-        """Refuse the rows whose values are of no type that the kind allows."""
-        strange = set(map(type, values)) - _MAY[kind] - {_NONE}
+    def _allowed(self, values: Sequence[Any], kind: Kind, field: str) -> tuple[Sequence[Any], set[type]]:
+        """Refuse the rows whose values are of no type that the kind allows; return the others', and their types."""
+        types = set(map(type, values)) - {_NONE}
+        strange = types - _MAY[kind]
         if not strange:
-            return values
+            return values, types
         wrong = np.fromiter((type(value) in strange for value in values), np.bool_)
 
         def reason(row: int) -> str:
@@ -310,16 +324,17 @@ class Listed:
             return OBJECT if kind == "feature" else f"is no {_CALLED[kind]}, but {shown(values[row])}"
 
         self.quarantine.refuse(wrong, field, reason)
-        return [None if type(value) in strange else value for value in values]
+        return [None if type(value) in strange else value for value in values], types - strange
 
     def _times(self, values: Sequence[Any], types: set[type], field: str) -> Sequence[int | None]:
-        if types <= {int, float}:
-            numbers = pl.Series([_whole(value) for value in values], dtype=pl.Int64)
-            found: Sequence[int | None] = numbers.to_list() if float in types else values
-        else:
-            numbers = pl.Series([None if isinstance(value, str) else _whole(value) for value in values], dtype=pl.Int64)
-            texts = written_times([value if isinstance(value, str) else None for value in values], self._zone)
-            found = [a if a is not None else b for a, b in zip(numbers.to_list(), texts, strict=True)]
+        if types <= {int}:
+            with suppress(OverflowError):
+                numbers = pl.Series(values, dtype=pl.Int64)
+                refuse_units(numbers, field, self.quarantine)
+                return values
+        numbers = pl.Series([None if isinstance(value, str) else _whole(value) for value in values], dtype=pl.Int64)
+        texts = written_times([value if isinstance(value, str) else None for value in values], self._zone)
+        found = [a if a is not None else b for a, b in zip(numbers.to_list(), texts, strict=True)]
         refuse_units(numbers, field, self.quarantine)
         lost = np.fromiter(
             (value is not None and time is None for value, time in zip(values, found, strict=True)), np.bool_
@@ -338,7 +353,8 @@ class Listed:
             values = [None if wrong else value for value, wrong in zip(values, other, strict=True)]
         if first is list:
             return pl.Series(name, values, dtype=pl.List(pl.Float64))
-        return Listed({name: values}, self.quarantine, self._zone).read(name, "feature", field)
+        scalars = Listed({name: values}, self.quarantine, self._zone, escaped=self._escaped)
+        return scalars.read(name, "feature", field)
 
 
 def _whole(value: float | None) -> int | None:
