@@ -39,6 +39,7 @@ LIST_TOO_LONG = f"is a list of more than {LIST_MAX:,} numbers"
 NO_LIST = "is a list that does not hold numbers alone"
 OBJECT = "is an object: give its values as features of their own"
 NO_TIME = "is no time: give whole microseconds since 1970 UTC, or ISO 8601, as 2013-04-01T00:00:00Z"
+BEYOND = "is a number beyond what a float can hold"
 MISMATCH = "mixes lists and single values: the first row decides which it is"
 
 # 2001-01-01 and 2034-01-01 in seconds: an integer between them that was meant as microseconds would be of January 1970.
@@ -48,10 +49,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Columns(Protocol):
-    """Rows by column, whatever format they came in. What is wrong with a value refuses its row in `quarantine`.
-
-    Rows that are refused already are read as having nothing, so that they decide nothing about the others.
-    """
+    """Rows by column, whatever format they came in. What is wrong with a value refuses its row in `quarantine`."""
 
     quarantine: Quarantine
 
@@ -74,6 +72,10 @@ class Columns(Protocol):
 
     def objects(self, name: str, field: str) -> Sequence[dict[str, object] | None]:
         """Return a column of small objects, one a row."""
+        ...
+
+    def kept(self) -> Columns:
+        """Return the rows that are not refused, as if the others had never been there."""
         ...
 
 
@@ -142,22 +144,19 @@ def _unit_reason(numbers: pl.Series, factor: int, unit: str) -> Callable[[int], 
     return reason
 
 
-def refuse_texts(columns: Sequence[tuple[pl.Series, str]], quarantine: Quarantine) -> None:
-    """Refuse rows with texts, each column with its field, that are too long, or have a NUL in them.
+def sound_texts(frame: pl.DataFrame) -> frozenset[str]:
+    """Return which columns of texts hold none that `refuse_texts` would refuse: one look at all of them."""
+    if not frame.width:
+        return frozenset()
+    every = pl.all().str
+    wrong = frame.select(((every.len_chars() > TEXT_MAX) | every.contains("\0", literal=True)).any())
+    return frozenset(name for name, found in wrong.row(0, named=True).items() if not found)
 
-    PostgreSQL has no text with a NUL, and C stops reading there.
-    """
-    if not columns:
-        return
-    frame = pl.DataFrame([text.alias(str(at)) for at, (text, _) in enumerate(columns)])
-    long = pl.all().str.len_chars() > TEXT_MAX
-    broken = pl.all().str.contains("\0", literal=True)
-    found = frame.select(long.any().name.suffix(" long"), broken.any().name.suffix(" broken")).row(0, named=True)
-    for at, (text, field) in enumerate(columns):
-        if found[f"{at} long"]:
-            quarantine.refuse((text.str.len_chars() > TEXT_MAX).fill_null(value=False), field, TOO_LONG)
-        if found[f"{at} broken"]:
-            quarantine.refuse(text.str.contains("\0", literal=True).fill_null(value=False), field, BROKEN_TEXT)
+
+def refuse_texts(texts: pl.Series, field: str, quarantine: Quarantine) -> None:
+    """Refuse rows with texts that are too long, or hold a NUL: PostgreSQL has none, and C stops reading there."""
+    quarantine.refuse((texts.str.len_chars() > TEXT_MAX).fill_null(value=False), field, TOO_LONG)
+    quarantine.refuse(texts.str.contains("\0", literal=True).fill_null(value=False), field, BROKEN_TEXT)
 
 
 def metadata_texts(objects: Sequence[dict[str, object] | None], field: str, quarantine: Quarantine) -> pl.Series:

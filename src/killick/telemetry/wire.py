@@ -35,8 +35,9 @@ from killick.telemetry.columns import (
 from killick.telemetry.door import own_columns
 from killick.telemetry.quarantine import Quarantine, Rejected
 from killick.telemetry.wire_arrow import Framed, read_stream
-from killick.telemetry.wire_json import Listed, by_column, read_array, read_lines
+from killick.telemetry.wire_json import read_array, read_lines
 from killick.telemetry.wire_labels import binary_texts
+from killick.telemetry.wire_listed import Listed
 from killick.telemetry.wire_parts import (
     KPIS,
     MODEL,
@@ -51,7 +52,7 @@ from killick.telemetry.wire_rules import Rule, apply, finite, named, needed, not
 from killick_client.events import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable
 
     from killick.clock import Instant
     from killick.spec.document import Spec
@@ -107,24 +108,31 @@ def decode_predictions(body: bytes, media: Media, *, model: str, spec: Spec | No
     >>> decoded.table.select("prediction_id", "temp", "score").rows(), decoded.rejected[0].reason
     ([('a', 39, 0.2)], 'is missing: every row needs one')
     """
-    flat, source = _read(body, media, spec)
+    source = _read(body, media, spec, prediction_names(spec, flat=True))
+    return _settle(source, lambda rows: _predictions(rows, model, spec, now))
+
+
+def _predictions(source: Columns, model: str, spec: Spec | None, now: Instant) -> dict[str, pl.Series]:
+    flat = FEATURES not in source.names
     names = prediction_names(spec, flat=flat)
     parts = Parts(source, names)
     if not flat:
         refuse_others(source, {*names, FEATURES, SCORES, MODEL}, "a prediction", "; features belong into `features`")
         refuse_other_model(source, model)
-    defaults = {EVENT_TIME: now, ROLE: ROLES[0], STATUS: "ok", WEIGHT: 1.0}
+    defaults: dict[str, str | float] = {EVENT_TIME: now, ROLE: ROLES[0], STATUS: "ok", WEIGHT: 1.0}
     told = {part: parts.read(part, kind, defaults.get(part)) for part, kind in PART_KINDS.items()}
     told[METADATA] = parts.metadata()
-    scores = _numbers_inside(source, SCORES, CLASS_SCORE) if not flat else {}
+    scores = {} if flat else _numbers_inside(source, SCORES, CLASS_SCORE)
     for name in source.names:
         part = names.get(name, name)
         if part.startswith(CLASS_SCORE) and (flat or name in names):
             scores[part] = source.read(name, "number", name)
     apply(_prediction_rules(now, scores), told | scores, parts.name, source.quarantine)
-    own = source if flat else source.inside(FEATURES, FEATURES) if FEATURES in source.names else None
-    features = _features(own, set(names) if flat else set(), spec, "" if flat else f"{FEATURES}.") if own else []
-    return _decoded(told | scores, features, source.quarantine)
+    if flat:
+        features = _features(source, set(names), spec, "")
+    else:
+        features = _features(source.inside(FEATURES, FEATURES), set(), spec, f"{FEATURES}.")
+    return told | scores | {series.name: series for series in features}
 
 
 def decode_outcomes(body: bytes, media: Media, *, model: str, spec: Spec | None, now: Instant) -> Decoded:
@@ -136,7 +144,10 @@ def decode_outcomes(body: bytes, media: Media, *, model: str, spec: Spec | None,
     >>> decode_outcomes(body, "json", model="carrier", spec=None, now=86_400_000_000).table.rows()
     [('a', 86400000000, 'UA', 40.0)]
     """
-    _, source = _read(body, media, spec)
+    return _settle(_read(body, media, spec), lambda rows: _outcomes(rows, model, spec, now))
+
+
+def _outcomes(source: Columns, model: str, spec: Spec | None, now: Instant) -> dict[str, pl.Series]:
     schema = spec.schema if spec else None
     label = schema.label if schema else None
     names = {part: part for part in (PREDICTION_ID, KNOWN_AT, LABEL)}
@@ -158,7 +169,7 @@ def decode_outcomes(body: bytes, media: Media, *, model: str, spec: Spec | None,
     for series in told.values():
         nothing &= series.is_null()
     source.quarantine.refuse(nothing, parts.name(LABEL), "is missing, and so is every KPI: an outcome says one of them")
-    return _decoded(columns | told, [], source.quarantine)
+    return columns | told
 
 
 def decode_gauges(body: bytes, media: Media, *, model: str, spec: Spec | None, now: Instant) -> Decoded:
@@ -167,7 +178,10 @@ def decode_gauges(body: bytes, media: Media, *, model: str, spec: Spec | None, n
     >>> decode_gauges(b'{"name": "queue", "value": 17}', "json", model="flight-delay", spec=None, now=5).table.rows()
     [('queue', 17.0, 5)]
     """
-    _, source = _read(body, media, spec)
+    return _settle(_read(body, media, spec), lambda rows: _gauges(rows, model, now))
+
+
+def _gauges(source: Columns, model: str, now: Instant) -> dict[str, pl.Series]:
     kinds: dict[str, Kind] = {"name": "text", "value": "number", "at": "time"}
     refuse_others(source, {*kinds, MODEL}, "a gauge")
     refuse_other_model(source, model)
@@ -175,7 +189,7 @@ def decode_gauges(body: bytes, media: Media, *, model: str, spec: Spec | None, n
     columns = {name: parts.read(name, kind, now if name == "at" else None) for name, kind in kinds.items()}
     rules = [*named("name"), needed("value"), finite("value"), *timely("at", now)]
     apply(rules, columns, parts.name, source.quarantine)
-    return _decoded(columns, [], source.quarantine)
+    return columns
 
 
 def decode_changes(body: bytes, media: Media, *, spec: Spec | None = None, now: Instant) -> Decoded:
@@ -188,7 +202,10 @@ def decode_changes(body: bytes, media: Media, *, spec: Spec | None = None, now: 
     >>> as_changes(decode_changes(body, "json", now=0).table)[0].version
     'v2'
     """
-    _, source = _read(body, media, spec)
+    return _settle(_read(body, media, spec), lambda rows: _changes(rows, now))
+
+
+def _changes(source: Columns, now: Instant) -> dict[str, pl.Series]:
     texts = ("kind", "name", "version", "note", MODEL)
     refuse_others(source, {"at", *texts}, "a change")
     parts = Parts(source, {name: name for name in ("at", *texts)})
@@ -196,7 +213,7 @@ def decode_changes(body: bytes, media: Media, *, spec: Spec | None = None, now: 
     columns |= {name: parts.read(name, "text", "" if name == "note" else None) for name in texts}
     rules = [needed("at"), *timely("at", now), *named("kind"), *named("name")]
     apply(rules, columns, parts.name, source.quarantine)
-    return _decoded(columns, [], source.quarantine)
+    return columns
 
 
 def as_changes(table: pl.DataFrame) -> tuple[Change, ...]:
@@ -208,25 +225,35 @@ def as_changes(table: pl.DataFrame) -> tuple[Change, ...]:
 # ------------------------------------------------------------------------------------------------ reading
 
 
-def _read(body: bytes, media: Media, spec: Spec | None) -> tuple[bool, Columns]:
-    """Return the rows by column, and whether they are flat."""
+def _read(body: bytes, media: Media, spec: Spec | None, nested: Collection[str] | None = None) -> Columns:
+    """Return the rows by column; where some are canonical, flat ones are nested: parts have these names."""
     zone = spec.schema.time_zone if spec else "UTC"
     if media == "arrow":
         frame = read_stream(body)
-        return FEATURES not in frame.columns, Framed(frame, Quarantine(range(frame.height)), zone)
+        return Framed(frame, Quarantine(range(frame.height)), zone)
     body = body.removeprefix(b"\xef\xbb\xbf")
     read = read_array(body) if media == "json" else read_lines(body)
-    canonical = sum(FEATURES in row for row in read.rows)
     rows = read.rows
-    if 0 < canonical < len(rows):
-        names = {*prediction_names(spec, flat=True)}
-        rows = [row if FEATURES in row else _nested(row, names) for row in rows]
+    if nested is not None and 0 < sum(FEATURES in row for row in rows) < len(rows):
+        rows = [row if FEATURES in row else _nested(row, nested) for row in rows]
     quarantine = Quarantine(read.index, read.unread, read.unread_rows)
     # A NUL, and what stands for half of a surrogate pair, comes as an escape or not at all.
-    return not canonical, Listed(by_column(rows), quarantine, zone, escaped=b"\\u" in body)
+    return Listed(rows, quarantine, zone, escaped=b"\\u" in body)
 
 
-def _nested(row: dict[str, object], parts: set[str]) -> dict[str, object]:
+def _settle(source: Columns, judge: Callable[[Columns], dict[str, pl.Series]]) -> Decoded:
+    """Judge the rows; where some are refused, judge the rest again, for those had a say in its columns and types."""
+    columns = judge(source)
+    if not source.quarantine.kept.all():
+        source = source.kept()
+        columns = judge(source)
+    table = pl.DataFrame([series.alias(name) for name, series in columns.items()])
+    quarantine = source.quarantine
+    kept = quarantine.kept
+    return Decoded(table if kept.all() else table.filter(pl.Series(kept)), quarantine.named, quarantine.rows)
+
+
+def _nested(row: dict[str, object], parts: Collection[str]) -> dict[str, object]:
     """Return a flat row in the canonical form."""
     features = {name: value for name, value in row.items() if name not in parts}
     return {name: value for name, value in row.items() if name in parts} | {FEATURES: features}
@@ -242,22 +269,11 @@ def _numbers_inside(source: Columns, name: str, prefix: str) -> dict[str, pl.Ser
 
 
 def _features(source: Columns, parts: set[str], spec: Spec | None, prefix: str) -> list[pl.Series]:
-    """Return the features; a row that is refused for one of them has no say in what the others are."""
     free = [name for name in source.names if name not in parts and (prefix or not name.startswith(CLASS_SCORE))]
     if spec:
         free = list(own_columns(pl.DataFrame(schema=dict.fromkeys(free, pl.Null)), spec))
     names = usable_names(source, free, prefix, {*PARTS, *TOLD})
-    while True:
-        before = source.quarantine.rows
-        found = [source.read(name, "feature", f"{prefix}{name}") for name in names]
-        if source.quarantine.rows == before:
-            return found
-
-
-def _decoded(columns: Mapping[str, pl.Series], features: Sequence[pl.Series], quarantine: Quarantine) -> Decoded:
-    table = pl.DataFrame([series.alias(name) for name, series in columns.items()] + list(features))
-    kept = quarantine.kept
-    return Decoded(table if kept.all() else table.filter(pl.Series(kept)), quarantine.named, quarantine.rows)
+    return [source.read(name, "feature", f"{prefix}{name}") for name in names]
 
 
 # ------------------------------------------------------------------------------------------------ judging

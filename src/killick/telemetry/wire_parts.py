@@ -97,7 +97,7 @@ class Parts:
             series = self.source.read(name, kind, name)
             found = series if found is None else found.fill_null(series)
         if found is None:
-            return pl.Series(part, [default], dtype=_DTYPES[kind]).new_from_index(0, self.source.quarantine.read_rows)
+            return pl.Series(part, [default], dtype=_DTYPES[kind]).new_from_index(0, self.source.quarantine.asked)
         if default is not None and found.null_count():
             found = found.fill_null(default)
         return found.alias(part)
