@@ -106,7 +106,7 @@ def _read_each(pieces: Iterable[bytes | Raw]) -> Rows:
             rows.append(row)
             index.append(at)
         elif len(unread) < NAMED_MAX:
-            unread.append(Rejected(at, *_why(bytes(piece))))
+            unread.append(Rejected(at, *_why(_mended(bytes(piece)))))
     return Rows(rows, index, tuple(unread), at + 1 - len(rows))
 
 
