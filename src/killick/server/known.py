@@ -1,0 +1,52 @@
+"""Which models the server takes telemetry of: those of its specs, or, without specs, a bounded number of any name."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from killick.errors import Mistake, did_you_mean
+from killick.server.problems import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from killick.spec.document import Spec
+
+NAME_CHARACTERS_MAX = 200
+
+
+class Known:
+    """The models by name. Threads share it.
+
+    Args:
+        specs: by model; empty when the server was started without any.
+        stored: models of which the store has something.
+        models_max: how many there may be where no spec names them.
+    """
+
+    def __init__(self, specs: Mapping[str, Spec], stored: Iterable[str], models_max: int) -> None:
+        self._specs = specs
+        self._names = set(stored)
+        self._models_max = models_max
+        self._turn = threading.Lock()
+
+    def admit(self, model: str) -> Spec | None:
+        """Return the spec of a model that telemetry may come of; None where there are no specs.
+
+        Raises:
+            Refused: 404, no spec is of this name; 400, it can be no name; 403, there are too many models.
+        """
+        if self._specs:
+            if model not in self._specs:
+                hint = did_you_mean(model, self._specs)
+                mistake = Mistake("model", "is in none of the server's specs", model, hint=hint)
+                raise Refused(404, f"there is no model {model!r}; {hint}", mistakes=[mistake])
+            return self._specs[model]
+        if not model or len(model) > NAME_CHARACTERS_MAX or not model.isprintable():
+            raise Refused(400, f"a model's name has 1 to {NAME_CHARACTERS_MAX} printable characters")
+        with self._turn:
+            if model not in self._names and len(self._names) >= self._models_max:
+                raise Refused(403, f"the server knows {self._models_max:,} models already, and takes no more names")
+            self._names.add(model)
+        return None
