@@ -209,8 +209,7 @@ def arrange(
         for part, column in columns.items()
         if column and column in table.columns
     ]
-    own = [_measurable(table[column]) for column in features]
-    own += [table[column] for column in _only_segments(table, spec, features)]
+    own = [_measurable(table[c]) if c in features else table[c] for c in own_columns(table, spec)]
     arranged = table.select(own + parts)
     complete = ((_WHOLE & needed) | whole) & set(arranged.columns)
     gaps = [_gap(arranged[part], f"{name}.{columns[part]}") for part in sorted(complete)]
@@ -231,14 +230,15 @@ def _measurable(series: pl.Series) -> pl.Series:
 
 def features_of(table: pl.DataFrame, spec: Spec) -> tuple[str, ...]:
     """Return the table's features: what the spec includes and no part claims."""
-    free = [column for column in table.columns if column not in spec.schema.columns]
-    return spec.features.select(free)
+    return spec.features.select([column for column in table.columns if column not in spec.schema.columns])
 
 
-def _only_segments(table: pl.DataFrame, spec: Spec, features: tuple[str, ...]) -> tuple[str, ...]:
-    """Columns that are no features, but by which rows are grouped: what a model is watched by and must not look at."""
+def own_columns(table: pl.DataFrame, spec: Spec) -> tuple[str, ...]:
+    """Return the columns that keep their names: features, then what only groups rows, and no model may look at."""
+    features = features_of(table, spec)
     bands = dict.fromkeys(band.column for by in spec.segments for band in by)
-    return tuple(c for c in bands if c in table.columns and c not in features and c not in PARTS)
+    only = (c for c in bands if c in table.columns and c not in features and c not in PARTS)
+    return (*features, *only)
 
 
 def part_columns(schema: Schema) -> dict[str, str | None]:
@@ -276,7 +276,7 @@ def instants(series: pl.Series, time_zone: str, place: str) -> pl.Series:
     if not isinstance(series.dtype, pl.Datetime):
         hint = "give a timestamp column, or ISO 8601 text"
         raise DataError(Mistake(place, "does not hold times", value=str(series.dtype), hint=hint))
-    return (_located(series, time_zone) if series.dtype.time_zone is None else series).dt.epoch("us")
+    return (located(series, time_zone) if series.dtype.time_zone is None else series).dt.epoch("us")
 
 
 def binary_labels(series: pl.Series, positive: str | float | None, place: str) -> pl.Series:
@@ -324,7 +324,7 @@ def _written_instants(series: pl.Series, time_zone: str, place: str) -> pl.Serie
     nothing = pl.Series(series.name, [None], dtype=pl.String)
     with_zone = _parsed(series.zip_with(zoned, nothing))
     local = _parsed(series.zip_with(~zoned, nothing)).dt.replace_time_zone(None)
-    read = with_zone.zip_with(zoned, _located(local, time_zone).dt.convert_time_zone("UTC"))
+    read = with_zone.zip_with(zoned, located(local, time_zone).dt.convert_time_zone("UTC"))
     if read.null_count() > series.null_count():
         bad = series.filter(read.is_null() & series.is_not_null())[0]
         raise DataError(Mistake(place, "does not hold times", value=bad, hint="write ISO 8601, as 2013-04-01T00:00Z"))
@@ -337,8 +337,8 @@ def _parsed(text: pl.Series) -> pl.Series:
     return iso.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
 
 
-def _located(local: pl.Series, time_zone: str) -> pl.Series:
-    """Put local times on the world's clock.
+def located(local: pl.Series, time_zone: str) -> pl.Series:
+    """Put local times on the world's clock, as `instants` says; the rows do not depend on each other.
 
     Raises:
         SpecError: nobody knows the time zone.

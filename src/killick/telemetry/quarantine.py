@@ -1,0 +1,89 @@
+"""The rows of a body that are not let in: each with its index, the field that is wrong, and why in words.
+
+A row is refused once, for the first thing that is found wrong with it; the rest of the body stands. However many rows
+are refused, a thousand at most are named: more help nobody, and an answer must have a bound.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import polars as pl
+    from numpy.typing import NDArray
+
+    Mask: TypeAlias = NDArray[np.bool_]
+
+NAMED_MAX = 1000
+# A reason is read in a log line.
+_SHOWN_MAX = 60
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A row that was not let in: its place in the body, counted from 0, and what is wrong with which field.
+
+    `field` is empty where the row as a whole is wrong.
+
+    >>> Rejected(3, "score", "is no number (found 'high')").field
+    'score'
+    """
+
+    index: int
+    field: str
+    reason: str
+
+
+class Quarantine:
+    """Collects what is refused of the rows that could be read.
+
+    Args:
+        index: each row's place in the body.
+        unread: rows of the body that could not be read at all, and so are not among those.
+        unread_rows: how many these are; `unread` names a thousand at most.
+    """
+
+    def __init__(self, index: Sequence[int], unread: Sequence[Rejected] = (), unread_rows: int = 0) -> None:
+        self._index = index
+        self._out = np.zeros(len(index), np.bool_)
+        self._named = list(unread)
+        self._unread_rows = unread_rows
+
+    @property
+    def kept(self) -> Mask:
+        """Whether each row is still in."""
+        return ~self._out
+
+    @property
+    def rows(self) -> int:
+        """How many rows are refused, named or not."""
+        return self._unread_rows + int(self._out.sum())
+
+    @property
+    def named(self) -> tuple[Rejected, ...]:
+        """The refused rows by their place in the body."""
+        return tuple(sorted(self._named, key=lambda rejected: rejected.index))
+
+    def refuse(self, wrong: Mask | pl.Series, field: str, reason: str | Callable[[int], str]) -> None:
+        """Refuse rows: where `wrong` is true, for a reason, which may depend on the row's position among those read."""
+        fresh = np.asarray(wrong, np.bool_) & ~self._out
+        if not fresh.any():
+            return
+        self._out |= fresh
+        for at in np.flatnonzero(fresh)[: NAMED_MAX - len(self._named)].tolist():
+            self._named.append(Rejected(self._index[at], field, reason if isinstance(reason, str) else reason(at)))
+
+
+def shown(value: object) -> str:
+    """Write a value as a reason shows it: shortened.
+
+    >>> shown("x" * 100)[-4:]
+    'xxx…'
+    """
+    # Of a long text its beginning is enough: repr of 64 KiB would be made for nothing.
+    text = repr(value[:_SHOWN_MAX] if isinstance(value, str) else value)
+    return text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 1] + "…"

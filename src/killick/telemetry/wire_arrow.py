@@ -1,0 +1,244 @@
+"""Arrow streams as columns.
+
+A stream is walked by `arrow_guard` before Polars reads it. Here types stand for values: a column that is of the wrong
+type refuses the rows that have anything in it. Text is bounded as it unfolds: a dictionary of one word and a million
+keys is a megabyte on the wire and may be sixty gigabytes in memory.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from killick.errors import DataError, Mistake
+from killick.telemetry.arrow_guard import guard
+from killick.telemetry.door import instants
+from killick.telemetry.quarantine import shown
+from killick.telemetry.values import (
+    LIST_MAX,
+    LIST_TOO_LONG,
+    NO_LIST,
+    NO_TIME,
+    OBJECT,
+    TEXT_MAX,
+    TOO_LONG,
+    refuse_broken_text,
+    refuse_units,
+    written,
+    written_times,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from killick.telemetry.quarantine import Mask, Quarantine
+    from killick.telemetry.values import Kind
+
+# How much text a body may unfold to: what a dictionary of words saves on the wire, and no more.
+_TEXT_FREE, _TEXT_EACH = 32 * 2**20, 10
+# The years 1 and 10000, in days since 1970: beyond them neither Python nor a time zone has days.
+_DAYS = (-719_162, 2_932_897)
+_DAY_TICKS = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+_INT64 = (-(2**63), 2**63 - 1)
+_OUT_OF_YEARS = "lies outside the years 1 to 9999"
+
+
+def read_stream(body: bytes) -> pl.DataFrame:
+    """Read an Arrow stream.
+
+    Raises:
+        DataError: it is no such stream, it is broken, or unfolds to far more than it holds.
+    """
+    rows = guard(body, "body")
+    try:
+        frame = pl.read_ipc_stream(BytesIO(body))
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - a panic is none of Python's exceptions
+        problem = f"is an Arrow stream that cannot be read: {str(error).partition(chr(10))[0]}"
+        hint = "send what pyarrow.ipc.new_stream or Polars' write_ipc_stream writes"
+        raise DataError(Mistake("body", problem, hint=hint)) from None
+    if frame.height != rows and frame.width:
+        raise DataError(Mistake("body", f"is an Arrow stream of {rows:,} rows, of which {frame.height:,} can be read"))
+    _refuse_unfolding(frame, len(body))
+    return frame
+
+
+def _refuse_unfolding(frame: pl.DataFrame, size: int) -> None:
+    if sum(map(_unfolded, frame.iter_columns())) > _TEXT_FREE + _TEXT_EACH * size:
+        problem = f"is an Arrow stream of {size / 2**20:.1f} MiB, whose dictionaries unfold to far more text"
+        raise DataError(Mistake("body", problem, hint="send fewer rows at a time, or shorter texts"))
+
+
+def _unfolded(column: pl.Series) -> int:
+    """Return how many bytes of text a column is, without unfolding it."""
+    column = _plain(column)
+    dtype = column.dtype
+    if isinstance(dtype, pl.String):
+        return int(column.str.len_bytes().sum())
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        words = column.alias("word").value_counts(name="rows")
+        return int((words["word"].cast(pl.String).str.len_bytes() * words["rows"].cast(pl.Int64)).sum())
+    if isinstance(dtype, pl.Struct):
+        return sum(map(_unfolded, column.struct.unnest().iter_columns()))
+    if isinstance(dtype, pl.Map):
+        return _unfolded(column.map.keys().explode()) + _unfolded(column.map.values().explode())
+    if isinstance(dtype, pl.List):
+        return _unfolded(column.explode())
+    return _unfolded(column.arr.explode()) if isinstance(dtype, pl.Array) else 0
+
+
+class Framed:
+    """The columns of a frame (`killick.telemetry.values.Columns`)."""
+
+    def __init__(self, frame: pl.DataFrame, quarantine: Quarantine, time_zone: str) -> None:
+        self.quarantine = quarantine
+        self._frame = frame
+        self._zone = time_zone
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the columns, in their order."""
+        return self._frame.columns
+
+    def filled(self, name: str) -> Mask:
+        """Whether each row has anything in a column."""
+        return self._frame[name].is_not_null().to_numpy()
+
+    def read(self, name: str, kind: Kind, field: str) -> pl.Series:
+        """Return a column as `kind`."""
+        series = self._kept(name)
+        if kind == "feature":
+            return self._feature(series, field)
+        if kind == "time":
+            return self._time(series, field)
+        if series.dtype.is_numeric() and kind in {"number", "text", "word"}:
+            if kind == "number" or series.dtype.is_decimal():
+                series = series.cast(pl.Float64)
+            elif kind == "text" and not series.dtype.is_integer():
+                return self._none(series, "text", field)
+            return series if kind == "number" else written(series)
+        if isinstance(series.dtype, pl.Boolean) and kind == "word":
+            return written(series)
+        if kind != "number" and _is_text(series):
+            return self._text(series, field)
+        return self._none(series, kind, field)
+
+    def inside(self, name: str, field: str) -> Framed:
+        """Return the fields of a column of structs."""
+        series = self._kept(name)
+        if isinstance(series.dtype, pl.Struct):
+            return Framed(series.struct.unnest(), self.quarantine, self._zone)
+        self._none(series, "struct", field)
+        return Framed(pl.DataFrame(), self.quarantine, self._zone)
+
+    def objects(self, name: str, field: str) -> Sequence[dict[str, object] | None]:
+        """Return a column of structs, of maps, or of objects that are written as JSON."""
+        series = self._kept(name)
+        if isinstance(series.dtype, pl.Struct | pl.Map):
+            listed: list[dict[str, object] | None] = series.to_list()
+            return listed
+        if not _is_text(series):
+            self._none(series, "struct, map or JSON object", field)
+            return [None] * len(series)
+        found = [_object(text) for text in series.cast(pl.String).to_list()]
+        lost = series.is_not_null().to_numpy() & np.fromiter((value is None for value in found), np.bool_)
+        self.quarantine.refuse(lost, field, lambda row: f"is no JSON object, but {shown(series[row])}")
+        return found
+
+    def _kept(self, name: str) -> pl.Series:
+        series, kept = _plain(self._frame[name]), self.quarantine.kept
+        return series if kept.all() else pl.select(pl.when(pl.Series(kept)).then(series)).to_series().alias(name)
+
+    def _none(self, series: pl.Series, kind: str, field: str) -> pl.Series:
+        """Refuse whatever is in a column of the wrong type."""
+        problem = f"is no {kind}: the column is of type {series.dtype}"
+        self.quarantine.refuse(series.is_not_null(), field, problem)
+        dtype = {"number": pl.Float64, "time": pl.Int64, "feature": pl.Null}.get(kind, pl.String)
+        return pl.Series(series.name, [None], dtype=dtype).new_from_index(0, len(series))
+
+    def _text(self, series: pl.Series, field: str) -> pl.Series:
+        text = series.cast(pl.String)
+        self.quarantine.refuse((text.str.len_chars() > TEXT_MAX).fill_null(value=False), field, TOO_LONG)
+        refuse_broken_text(text, field, self.quarantine)
+        return text
+
+    def _time(self, series: pl.Series, field: str) -> pl.Series:
+        if series.dtype.is_numeric():
+            times = series.cast(pl.Int64, strict=False)
+            if not series.dtype.is_integer():
+                same = times.cast(pl.Float64) == series.cast(pl.Float64)
+                times = times.zip_with(same.fill_null(value=False), pl.Series([None], dtype=pl.Int64))
+            refuse_units(times, field, self.quarantine)
+        elif _is_text(series):
+            texts = series.cast(pl.String).to_list()
+            times = pl.Series(series.name, written_times(texts, self._zone), dtype=pl.Int64)
+        elif isinstance(series.dtype, pl.Datetime | pl.Date):
+            return self._instants(series, field)
+        else:
+            return self._none(series, "time", field)
+        lost = times.is_null() & series.is_not_null()
+        self.quarantine.refuse(lost, field, lambda row: f"{NO_TIME} (found {shown(series[row])})")
+        return times
+
+    def _instants(self, series: pl.Series, field: str) -> pl.Series:
+        """Return dates and timestamps as int64 microseconds; what no calendar has would overflow on the way."""
+        ticks = _DAY_TICKS[series.dtype.time_unit] if isinstance(series.dtype, pl.Datetime) else 1
+        low, high = (min(max(day * ticks, _INT64[0]), _INT64[1]) for day in _DAYS)
+        inside = series.to_physical().is_between(low, high, closed="left").fill_null(value=True)
+        self.quarantine.refuse(~inside, field, _OUT_OF_YEARS)
+        return instants(series.zip_with(inside, pl.Series([None], dtype=series.dtype)), self._zone, field)
+
+    def _feature(self, series: pl.Series, field: str) -> pl.Series:
+        dtype = series.dtype
+        if _is_text(series):
+            return self._text(series, field)
+        if isinstance(dtype, pl.Datetime | pl.Date):
+            return self._instants(series, field).cast(pl.Datetime("us", "UTC"))
+        if isinstance(dtype, pl.Duration):
+            return series.to_physical() / (_DAY_TICKS[dtype.time_unit] // 86_400)
+        if isinstance(dtype, pl.Time):
+            return series.to_physical() / 1e9
+        if dtype.is_integer():
+            fits = dtype.is_signed_integer() or (series <= _INT64[1]).all()
+            return series.cast(pl.Int64 if fits else pl.Float64)
+        if dtype.is_numeric():
+            return series.cast(pl.Float64)
+        if isinstance(dtype, pl.Boolean | pl.Null):
+            return series
+        if isinstance(dtype, pl.List | pl.Array):
+            return self._lists(series, field)
+        self.quarantine.refuse(series.is_not_null(), field, OBJECT)
+        return self._none(series, "feature", field)
+
+    def _lists(self, series: pl.Series, field: str) -> pl.Series:
+        lists = series.arr.to_list() if isinstance(series.dtype, pl.Array) else series
+        inner = getattr(lists.dtype, "inner", None)
+        if inner is None or not inner.is_numeric():
+            empty = isinstance(inner, pl.Null) and not lists.list.len().fill_null(0).any()
+            if not empty:
+                self.quarantine.refuse(series.is_not_null(), field, NO_LIST)
+                return self._none(series, "feature", field)
+        numbers = lists.cast(pl.List(pl.Float64))
+        gaps = numbers.list.drop_nulls().list.len() < numbers.list.len()
+        self.quarantine.refuse(gaps.fill_null(value=False), field, NO_LIST)
+        self.quarantine.refuse((numbers.list.len() > LIST_MAX).fill_null(value=False), field, LIST_TOO_LONG)
+        return numbers
+
+
+def _plain(series: pl.Series) -> pl.Series:
+    """Return what an extension type (an id, a tensor, JSON) is stored as."""
+    return series.ext.storage() if isinstance(series.dtype, pl.BaseExtension) else series
+
+
+def _is_text(series: pl.Series) -> bool:
+    return isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum)
+
+
+def _object(text: str | None) -> dict[str, object] | None:
+    try:
+        return msgspec.json.decode(text, type=dict[str, object]) if text else None
+    except (msgspec.MsgspecError, RecursionError):
+        return None
