@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from killick.adapters.control import open_control
 from killick.errors import CallError
 from killick.server.access import Address, is_loopback, must_be_bindable
 from killick.server.routes import ROUTES
-from killick.server.tokens import Token
-from tests.server.serving import ENVIRONMENT, JSON, Server, prediction, start, token
+from killick.server.tokens import Token, hash_of, revoke_token
+from tests.server.serving import JSON, Server, prediction, start, token
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +60,16 @@ def test_without_a_token_only_what_tells_nothing_is_open(route: Route, guarded: 
 
 @pytest.mark.parametrize(
     "given",
-    ["Bearer", "Bearer ", "Bearer kk_wrong", "Basic a2s6cGFzcw==", "kk_x", "bearer\tkk_x", "Bearer \xff\xfe", "x" * 5000],
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer kk_wrong",
+        "Basic a2s6cGFzcw==",
+        "kk_x",
+        "bearer\tkk_x",
+        "Bearer \xff\xfe",
+        "x" * 5000,
+    ],
 )
 def test_what_is_no_token_of_ours_opens_nothing(given: str, guarded: Server, server: Server) -> None:
     """Neither where a token is needed nor where none is: a wrong token is a mistake that somebody wants to know of."""
@@ -71,8 +79,6 @@ def test_what_is_no_token_of_ours_opens_nothing(given: str, guarded: Server, ser
 
 def test_a_hash_from_the_store_is_no_token(guarded: Server) -> None:
     """Who reads the store cannot come in by what stands there."""
-    from killick.server.tokens import hash_of
-
     stolen = hash_of(guarded.tokens["admin"])
 
     assert guarded.ask("GET", "/metrics", token=stolen).status == 401
@@ -92,20 +98,24 @@ def test_a_new_token_opens_at_once_and_a_revoked_one_soon_nothing(guarded: Serve
     secret = token(guarded.store, "guest", "read")
     assert guarded.ask("GET", "/metrics", token=secret).status == 200
 
-    subprocess.run(
-        [sys.executable, "-m", "killick", "token", "revoke", "guest", "--store", str(guarded.store)],
-        env=ENVIRONMENT,
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    control = open_control(guarded.store / "control.sqlite")
+    revoke_token(control, "guest", actor="a test", now=NOW)
+    control.close()
     statuses = [200]
     while statuses[-1] == 200 and len(statuses) < 10_000:
         statuses.append(guarded.ask("GET", "/metrics", token=secret).status)
     assert statuses[-1] == 401
 
 
-FOREIGN = ["evil.example", "evil.example:8642", "127.0.0.1.evil.example", "localhost.evil.example", "", "[::2]", "10.0.0.1"]
+FOREIGN = [
+    "evil.example",
+    "evil.example:8642",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "",
+    "[::2]",
+    "10.0.0.1",
+]
 
 
 @pytest.mark.parametrize("host", FOREIGN)

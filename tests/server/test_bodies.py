@@ -37,7 +37,7 @@ def test_what_was_packed_in_one_part_or_many_comes_out_whole(packer: str, parts:
     """Members of gzip and frames of zstd that follow each other are one body (RFC 1952, RFC 8878)."""
     packed = b"".join(PACKERS[packer](part) for part in parts)
 
-    assert inflate(packed, packer.split()[0], MEBIBYTE) == b"".join(parts)
+    assert inflate(packed, packer.split(maxsplit=1)[0], MEBIBYTE) == b"".join(parts)
 
 
 @pytest.mark.parametrize("packer", PACKERS)
@@ -47,7 +47,7 @@ def test_a_body_that_is_cut_off_anywhere_is_refused(packer: str) -> None:
 
     for length in range(len(packed)):
         with pytest.raises(DataError):
-            inflate(packed[:length], packer.split()[0], MEBIBYTE)
+            inflate(packed[:length], packer.split(maxsplit=1)[0], MEBIBYTE)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])

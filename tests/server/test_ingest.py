@@ -150,7 +150,6 @@ UNREADABLE = {
     "no JSON": (JSON, b"{"),
     "an empty body": (JSON, b""),
     "a number": (JSON, b"7"),
-    "not UTF-8": (JSON, b'[{"prediction_id": "\xff"}]'),
     "deep": (JSON, b"[" * 100_000),
     "no Arrow": (ARROW, b"ARROW1"),
     "Arrow cut off": (ARROW, arrow(ROWS)[:-40]),
@@ -212,12 +211,8 @@ def test_too_large_a_body_that_announces_nothing_is_refused_on_the_way(server: S
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 def test_a_bomb_is_refused_and_the_server_does_not_grow(encoding: str, server: Server) -> None:
     """A gigabyte in a megabyte: 413, and what was inflated is let go."""
-    bomb = b"".join([PACKED[encoding](bytes(64 * 1024 * 1024))] * 16)
-    for _ in range(3):
-        answer = server.ask(
-            "POST", "/v1/models/m/predictions", bomb, Content_Type=JSON, Content_Encoding=encoding
-        )
-        problem(answer, 413)
+    bomb = PACKED[encoding](bytes(16 * 1024 * 1024)) * 64
+    problem(server.ask("POST", "/v1/models/m/predictions", bomb, Content_Type=JSON, Content_Encoding=encoding), 413)
 
     assert gauge(server, "killick_held_bytes") == 0
 
@@ -275,7 +270,9 @@ def test_no_request_makes_the_server_read_a_path_or_an_address(
         for path in ("/v1/models/tempted/predictions", f"/v1/models/{name}/predictions"):
             answers.append(server.post(path, [row], Killick_Producer=place, Killick_Sequence="1"))
         answers.append(server.ask("POST", "/v1/models/tempted/predictions", place.encode(), Content_Type=JSON))
-        answers.append(server.ask("POST", f"/v1/models/tempted/predictions?url={name}&path={name}", b"[]", Content_Type=JSON))
+        answers.append(
+            server.ask("POST", f"/v1/models/tempted/predictions?url={name}&path={name}", b"[]", Content_Type=JSON)
+        )
         answers.append(server.post("/v1/changes", [{"at": 1, "kind": place, "name": place, "note": place}]))
     server.ask("GET", "/readyz")
 

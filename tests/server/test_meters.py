@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from killick.server.meters import REASONS, Meters, reason_class
+from killick.server.meters import KINDS, REASONS, Meters, reason_class
 from tests.server.serving import prediction
 
 if TYPE_CHECKING:
     from tests.server.serving import Server
 
 SERIES_OF_A_MODEL_MAX = 50
-KINDS = ("predictions", "outcomes", "gauges", "profiles")
 
 
 def everything(models: int) -> Meters:
@@ -70,7 +70,8 @@ def test_a_reason_is_one_of_a_few_words(reason: str) -> None:
 
 def test_a_server_tells_what_it_did(server: Server) -> None:
     """Rows, answers and the time of acknowledgements, as they happened."""
-    before = values(server)
+    while not (before := values(server))["killick_live_done_timestamp_seconds"]:
+        time.sleep(0.02)
     server.post("/v1/models/metered/predictions", [prediction(1), prediction(2)])
     server.post("/v1/models/metered/predictions", "no rows", Content_Type="text/plain")
     after = values(server)

@@ -96,7 +96,13 @@ def test_a_name_is_free_again_once_its_token_opens_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("name", "scopes", "expires_at"),
-    [("", ("read",), None), ("a\nb", ("read",), None), ("x" * 101, ("read",), None), ("x", (), None), ("x", ("read",), NOW)],
+    [
+        ("", ("read",), None),
+        ("a\nb", ("read",), None),
+        ("x" * 101, ("read",), None),
+        ("x", (), None),
+        ("x", ("read",), NOW),
+    ],
 )
 def test_a_token_that_cannot_be_is_not_made(name: str, scopes: tuple[str, ...], expires_at: int | None) -> None:
     """Empty and endless names, no purpose, a time that has passed: nothing is written."""
@@ -127,9 +133,11 @@ class Stopwatch:
         self.is_away = False
 
     def now(self) -> float:
+        """Return the seconds."""
         return self.seconds
 
     def transaction(self) -> object:
+        """Begin a transaction, if the store is there."""
         if self.is_away:
             raise OutsideError("the store is away")
         return self.control.transaction()
@@ -139,17 +147,17 @@ def test_a_keyring_learns_of_new_and_revoked_tokens_when_it_reads_again() -> Non
     """And it reads no more often than it is allowed to."""
     world = Stopwatch()
     ring = Keyring(world, world.now)
-    ring.read(older_than_seconds=0)
+    ring.read(unless_since=world.seconds)
     secret = make(world.control)
 
-    ring.read(older_than_seconds=1)
+    ring.read(unless_since=world.seconds - 1)
     assert ring.known(secret) is None
     world.seconds += 2
-    ring.read(older_than_seconds=1)
+    ring.read(unless_since=world.seconds - 1)
     assert ring.known(secret).name == "ci"
     revoke_token(world.control, "ci", actor="dana", now=NOW)
     world.seconds += 2
-    ring.read(older_than_seconds=1)
+    ring.read(unless_since=world.seconds - 1)
     assert not ring.known(secret).valid(NOW + 1)
 
 
@@ -158,12 +166,12 @@ def test_a_store_that_is_away_closes_the_door_after_a_while() -> None:
     world = Stopwatch()
     ring = Keyring(world, world.now)
     assert not ring.usable
-    ring.read(older_than_seconds=0)
+    ring.read(unless_since=world.seconds)
     world.is_away = True
     world.seconds += 59
 
     with pytest.raises(OutsideError):
-        ring.read(older_than_seconds=1)
+        ring.read(unless_since=world.seconds - 1)
     assert ring.usable
     world.seconds += 2
     assert not ring.usable

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # A token that was taken back opens nothing after so long; reading them costs a millisecond.
 FRESH_SECONDS = 2.0
-# A token that was made a moment ago is looked for in the store, but a guesser does not read it more often than this.
+# A token that was made a moment ago is looked for in the store; guessers make it read no more often than this.
 _GUESS_SECONDS = 0.25
 _SAFE = frozenset({"GET", "HEAD"})
 # What a browser says of a request that its own page, or a person at the address line, made.
@@ -137,7 +137,7 @@ class Access:
         token = self._keyring.known(secret)
         if token is None:
             self._pace(remote)
-            await self._read(_GUESS_SECONDS)
+            await self._read_again()
             token = self._keyring.known(secret)
         elif self._keyring.age_seconds > FRESH_SECONDS:
             # It was good a moment ago. Whether it still is, the next request will know: this one does not wait.
@@ -150,12 +150,18 @@ class Access:
 
     def _refresh(self) -> None:
         if self._reading is None or self._reading.done():
-            self._reading = asyncio.ensure_future(self._read(FRESH_SECONDS))
+            self._reading = asyncio.ensure_future(self._read(self._seconds()))
 
-    async def _read(self, older_than_seconds: float) -> None:
+    async def _read_again(self) -> None:
+        """See to it that the tokens are read once more from now on, together with all who want that meanwhile."""
+        asked = self._seconds()
+        await asyncio.sleep(max(0.0, _GUESS_SECONDS - self._keyring.age_seconds))
+        await self._read(asked)
+
+    async def _read(self, unless_since: float) -> None:
         # What was read before goes on to hold for a while: `usable` says for how long.
         with suppress(OutsideError):
-            await asyncio.to_thread(self._keyring.read, older_than_seconds=older_than_seconds)
+            await asyncio.to_thread(self._keyring.read, unless_since=unless_since)
 
     def _pace(self, name: str) -> None:
         wait = self._rates.wait(name, self._seconds())

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from killick.errors import DataError, Mistake
 from killick.server.problems import Refused
 
+if TYPE_CHECKING:
+    from killick.telemetry.wire import Media
+
 JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
 # What the decoders of `killick.telemetry.wire` call them.
-MEDIA = {JSON: "json", NDJSON: "ndjson", ARROW: "arrow"}
+MEDIA: dict[str, Media] = {JSON: "json", NDJSON: "ndjson", ARROW: "arrow"}
 ENCODINGS = ("gzip", "zstd")
 
 # Told of each piece as it is inflated; it raises to stop.

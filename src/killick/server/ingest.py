@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from litestar import Response
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from killick.server.meters import Meters
     from killick.server.senders import Sender, Senders
     from killick.spec.document import Spec
-    from killick.telemetry.wire import Decoded, Rejected
+    from killick.telemetry.wire import Decoded, Media, Rejected
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ ON_ERROR = ("quarantine", "reject")
 class Decoder(Protocol):
     """Turns a body into a table of the house, and says of each bad row why it is bad."""
 
-    def __call__(self, body: bytes, media: str, *, model: str, spec: Spec | None, now: Instant) -> Decoded:
+    def __call__(self, body: bytes, media: Media, *, model: str, spec: Spec | None, now: Instant) -> Decoded:
         """Decode a body; one that cannot be read at all is a `DataError`."""
         ...
 
@@ -57,14 +57,25 @@ class Receiving(Protocol):
         ...
 
 
+def _changes(body: bytes, media: Media, *, model: str, spec: Spec | None, now: Instant) -> Decoded:  # noqa: ARG001
+    return decode_changes(body, media, now=now)
+
+
 DECODERS: Mapping[str, Decoder] = {
     "predictions": decode_predictions,
     "outcomes": decode_outcomes,
     "gauges": decode_gauges,
-    "changes": decode_changes,
+    "changes": _changes,
 }
 # Changes are about the world: each row may name a model, the batch is of none.
 THE_WORLD = ""
+
+
+class Stored(NamedTuple):
+    """What a body came to: the receipt, and how many of its rows were put aside, named in it or not."""
+
+    receipt: Receipt
+    rejected_rows: int = 0
 
 
 class Ingest:
@@ -111,8 +122,8 @@ class Ingest:
         sender = self._senders.read(request.headers)
         media_type(request.headers.get("content-type", ""), PACKED)
 
-        def store(body: bytes) -> Receipt:
-            return self._receiver.receive_profiles(model, sender.producer, sender.sequence, body)
+        def store(body: bytes) -> Stored:
+            return Stored(self._receiver.receive_profiles(model, sender.producer, sender.sequence, body))
 
         return await self._take(request, "profiles", model, store)
 
@@ -122,36 +133,39 @@ class Ingest:
         media = MEDIA[media_type(request.headers.get("content-type", ""), TABLES)]
         strict = _is_strict(request)
 
-        def store(body: bytes) -> Receipt:
+        def store(body: bytes) -> Stored:
             decoded = _decoded(partial(DECODERS[kind], body, media, model=model, spec=spec, now=self._clock.now()))
             if strict and decoded.rejected_rows:
                 raise _rejected(decoded)
-            return self._receiver.receive(_delivery(model, kind, sender, decoded))
+            return Stored(self._receiver.receive(_delivery(model, kind, sender, decoded)), decoded.rejected_rows)
 
         return await self._take(request, kind, model, store)
 
     async def _take(
-        self, request: Request[Any, Any, Any], kind: str, model: str, store: Callable[[bytes], Receipt]
+        self, request: Request[Any, Any, Any], kind: str, model: str, store: Callable[[bytes], Stored]
     ) -> Response[bytes]:
         encoding = content_encoding(request.headers.get("content-encoding", ""))
         began = time.monotonic()
         with self._intake.held.share() as share:
             body = await self._intake.read(request, share)
-            receipt = await self._intake.run(partial(self._inflated, body, encoding, share, store))
-        self._count(kind, model, receipt)
+            stored = await self._intake.run(partial(self._inflated, body, encoding, share, store))
+        self._count(kind, model, stored)
         self._meters.took(time.monotonic() - began)
-        return Response(msgspec.json.encode(receipt), status_code=HTTPStatus.OK, media_type=JSON)
+        return Response(msgspec.json.encode(stored.receipt), status_code=HTTPStatus.OK, media_type=JSON)
 
-    def _inflated(self, body: bytes, encoding: str, share: Share, store: Callable[[bytes], Receipt]) -> Receipt:
+    def _inflated(self, body: bytes, encoding: str, share: Share, store: Callable[[bytes], Stored]) -> Stored:
         return store(_decoded(partial(inflate, body, encoding, self._limits.inflated_bytes_max, share.take)))
 
-    def _count(self, kind: str, model: str, receipt: Receipt) -> None:
+    def _count(self, kind: str, model: str, stored: Stored) -> None:
+        receipt = stored.receipt
         if receipt.duplicate:
             self._meters.duplicate(model)
             return
         self._meters.accepted(model, kind, receipt.accepted)
         for one in receipt.quarantined:
             self._meters.quarantined(model, kind, reason_class(one.reason), 1)
+        if unnamed := stored.rejected_rows - len(receipt.quarantined):
+            self._meters.quarantined(model, kind, "other", unnamed)
 
 
 def _delivery(model: str, kind: str, sender: Sender, decoded: Decoded) -> Delivery:

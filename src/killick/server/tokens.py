@@ -151,14 +151,14 @@ class Keyring:
         """Return the token of a secret, as far as was read."""
         return self._tokens.get(hash_of(secret))
 
-    def read(self, *, older_than_seconds: float) -> None:
-        """Read the tokens again, unless somebody else did so lately. It may wait for the store.
+    def read(self, *, unless_since: float) -> None:
+        """Read the tokens again, unless somebody did since this second of the clock. It may wait for the store.
 
         Raises:
             OutsideError: the store does not answer.
         """
         with self._turn:
-            if self.age_seconds > older_than_seconds:
+            if self._read_at < unless_since:
                 at = self._seconds()
                 self._tokens = {token.hash: token for token in list_tokens(self._control)}
                 self._read_at = at
