@@ -22,7 +22,7 @@ from killick.adapters.control_tables import REVISION, Statements, metadata
 from killick.clock import Window
 from killick.errors import CallError, DataError, OutsideError
 from killick.ledger.chain import extend
-from killick.ports.control import Transaction
+from killick.ports.control import Half, Quarantined, Transaction
 from killick.testing.control_examples import MODEL, SCALE, a_batch, a_command, a_fact, a_key, a_verdict
 
 MIGRATIONS = Path(adapter.__file__).parent / "migrations"
@@ -201,9 +201,22 @@ def every_call(t):
         "add_batch": lambda: t.add_batch(a_batch(1)),
         "batches": lambda: t.batches(MODEL, "predictions"),
         "batch": lambda: t.batch("batch-1"),
-        "claim": lambda: t.claim(MODEL, ["a"], "b"),
-        "identities": lambda: t.identities(MODEL, ["a"]),
-        "set_labels": lambda: t.set_labels(MODEL, {"a": 1}),
+        "deliver": lambda: t.deliver(MODEL, "predictions", "host", 1, b"", 1),
+        "pending": t.pending,
+        "paths": t.paths,
+        "expire_profiles": lambda: t.expire_profiles(MODEL, 1),
+        "is_delivered": lambda: t.is_delivered(MODEL, "predictions", "host", 1),
+        "settle": lambda: t.settle(["batch-1"]),
+        "replace_batches": lambda: t.replace_batches(["batch-1"]),
+        "repend": lambda: t.repend(MODEL),
+        "age_deliveries": lambda: t.age_deliveries(2, 1),
+        "tally": lambda: t.tally(MODEL, {"accepted": 1}),
+        "tallies": lambda: t.tallies(MODEL),
+        "quarantine": lambda: t.quarantine(MODEL, [Quarantined(1, b"")], keep=1),
+        "quarantined": lambda: t.quarantined(MODEL, 1),
+        "hold": lambda: t.hold(MODEL, [Half("a", "request", 1, b"")]),
+        "halves": lambda: t.halves(MODEL, 1, 1),
+        "release": lambda: t.release(MODEL, ["a"]),
         "add_profiles": lambda: t.add_profiles(MODEL, SCALE, {a_key(1): b""}),
         "profiles": lambda: t.profiles(MODEL, SCALE, Window(0, 1)),
         "drop_profiles": lambda: t.drop_profiles(MODEL, SCALE, [a_key(1)]),
@@ -301,9 +314,8 @@ def test_a_file_that_is_no_store_is_the_worlds_fault(tmp_path):
     "call",
     [
         lambda t: t.put("alias", "\ud800", "live", b"", revision=0),
-        lambda t: t.claim(MODEL, ["\ud800"], "b"),
-        lambda t: t.claim(MODEL, ["a\0b"], "b"),
-        lambda t: t.identities(MODEL, ["a\0b"]),
+        lambda t: t.release(MODEL, ["\ud800"]),
+        lambda t: t.release(MODEL, ["a\0b"]),
         lambda t: t.due(MODEL, 2**63),
     ],
 )
@@ -311,13 +323,6 @@ def test_values_that_no_store_can_hold_are_mistakes(control, call):
     """Lone surrogates, NUL in an id, integers beyond 64 bits: refused, where cutting them would mix predictions up."""
     with pytest.raises(DataError), control.transaction() as t:
         call(t)
-
-
-def test_a_backslash_before_u0000_is_no_nul(control):
-    """An id may look like an escape."""
-    with control.transaction() as t:
-        assert t.claim(MODEL, ["a\\u0000b"], "b") == [True]
-        assert list(t.identities(MODEL, ["a\\u0000b"])) == ["a\\u0000b"]
 
 
 def test_passwords_are_not_in_messages(monkeypatch):

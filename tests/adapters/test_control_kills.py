@@ -6,11 +6,13 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from killick.adapters.control import open_control
+from killick.errors import StaleWrite
 from killick.ledger.chain import verify
 from killick.testing.control_examples import MODEL, SCALE, Window
 
@@ -22,6 +24,7 @@ pytestmark = [
 # One move of everything, numbered by the ledger. An acknowledgement goes out after the commit.
 STORY = """
 import os, sys
+from contextlib import suppress
 from pathlib import Path
 from killick.adapters.control import open_control
 from killick.ledger.chain import extend
@@ -34,8 +37,8 @@ def move(control):
         number = head.sequence + 1 if head else 1
         t.put("state", MODEL, str(number), bytes(20_000), revision=0)
         t.add_batch(a_batch(number))
-        t.claim(MODEL, [f"{number}-{i}" for i in range(200)], f"batch-{number}")
-        t.set_labels(MODEL, {f"{number}-{i}": 1 for i in range(200)})
+        assert t.deliver(MODEL, "predictions", "host", number, b"taken", number) is None
+        t.settle([f"batch-{number}"])
         t.add_profiles(MODEL, SCALE, {a_key(number): bytes(5_000)})
         t.add_verdicts(MODEL, [a_verdict(number)])
         t.post(a_command(number))
@@ -48,7 +51,7 @@ CALLS = 11  # begin, nine calls, commit
 def whole_moves(path: Path) -> int:
     """How many moves are there, after holding every part of the store to the same number."""
     control = open_control(path)
-    with control.transaction() as t:
+    with suppress(StaleWrite), control.transaction() as t:
         number = verify(t.ledger())
         everything = [
             len(t.documents("state", MODEL)),
@@ -57,11 +60,11 @@ def whole_moves(path: Path) -> int:
             len(t.verdicts(MODEL)),
             len(t.due(MODEL, 2**62)),
         ]
-        ids = [f"{move}-{i}" for move in range(1, number + 2) for i in range(200)]
-        identities = t.identities(MODEL, ids)
-        assert len(identities) == 200 * number
-        assert all(identity.label == 1 for identity in identities.values())
+        answers = [t.deliver(MODEL, "predictions", "host", move, b"new", 1) for move in range(1, number + 2)]
+        assert answers == [b"taken"] * number + [None]
+        assert t.pending(MODEL) == []
         assert t._connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+        raise StaleWrite  # asking for a delivery has noted it: roll that back
     control.close()
     assert everything == [number] * 5
     return number

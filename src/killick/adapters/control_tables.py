@@ -1,8 +1,7 @@
 """Every table of the control store and every statement that is run on them, for SQLite and for PostgreSQL.
 
 What repeats in every profile (model, scale, version, role, segment) stands once, in `profile_series`: a profile's key
-then costs three integers, which helps to keep 90 days of 200 models within their 20 GB (DESIGN 6). Identities are
-clustered by their key (`WITHOUT ROWID`), because the key is nearly all there is of them.
+then costs three integers, which helps to keep 90 days of 200 models within their 20 GB (DESIGN 6).
 
 The two dialects differ in three places: who makes an upsert, how a list of texts is passed as one parameter, and what
 keeps transactions apart (`control.py`). Text is compared by code point in both, as Python does.
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # The newest migration; a test holds it to the folder `migrations/versions`.
-REVISION = "0001"
+REVISION = "0002"
 
 # "No window" is stored as the whole of time, so that it is unique like any other and lies inside no finite window.
 TIME_MIN, TIME_MAX = -(2**63), 2**63 - 1
@@ -46,29 +45,72 @@ documents = sa.Table(
 batches = sa.Table(
     "batches",
     metadata,
-    sa.Column("batch_id", TEXT, primary_key=True),
+    sa.Column("number", NUMBER, primary_key=True),
+    sa.Column("batch_id", TEXT, nullable=False, unique=True),
     sa.Column("model", TEXT, nullable=False),
     sa.Column("kind", TEXT, nullable=False),
-    sa.Column("producer", TEXT, nullable=False),
-    sa.Column("sequence", BIG, nullable=False),
     sa.Column("path", TEXT, nullable=False),
     sa.Column("rows", BIG, nullable=False),
     sa.Column("window_start", BIG, nullable=False),
     sa.Column("window_end", BIG, nullable=False),
     sa.Column("written_at", BIG, nullable=False),
-    sa.UniqueConstraint("model", "kind", "producer", "sequence", name="batches_once"),
+    sa.Column("pending", sa.Boolean, nullable=False),
     # The end leads: nearly every question is about the recent past, and the older batches are then never looked at.
     sa.Index("batches_by_window", "model", "kind", "window_end", "window_start"),
 )
+# What is pending is next to nothing of the manifest, and is asked for several times a second.
+sa.Index(
+    "batches_pending",
+    batches.c.model,
+    batches.c.number,
+    sqlite_where=batches.c.pending,
+    postgresql_where=batches.c.pending,
+)
 
-identities = sa.Table(
-    "identities",
+# Deliveries of one producer whose answers are forgotten are one row for each stretch without a gap.
+deliveries = sa.Table(
+    "deliveries",
     metadata,
     sa.Column("model", TEXT, primary_key=True),
-    sa.Column("prediction_id", TEXT, primary_key=True),
-    sa.Column("batch_id", TEXT, nullable=False),
-    sa.Column("label", BIG),
+    sa.Column("kind", TEXT, primary_key=True),
+    sa.Column("producer", TEXT, primary_key=True),
+    sa.Column("first", BIG, primary_key=True, autoincrement=False),
+    sa.Column("last", BIG, nullable=False),
+    sa.Column("receipt", sa.LargeBinary),
+    sa.Column("at", BIG, nullable=False),
+    sa.Index("deliveries_by_age", "at"),
     sqlite_with_rowid=False,
+)
+
+tallies = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("model", TEXT, primary_key=True),
+    sa.Column("name", TEXT, primary_key=True),
+    sa.Column("number", BIG, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+quarantine = sa.Table(
+    "quarantine",
+    metadata,
+    sa.Column("number", NUMBER, primary_key=True),
+    sa.Column("model", TEXT, nullable=False),
+    sa.Column("at", BIG, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("quarantine_of_model", "model", "number"),
+)
+
+halves = sa.Table(
+    "halves",
+    metadata,
+    sa.Column("number", NUMBER, primary_key=True),
+    sa.Column("model", TEXT, nullable=False),
+    sa.Column("half_id", TEXT, nullable=False),
+    sa.Column("part", TEXT, nullable=False),
+    sa.Column("at", BIG, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("model", "half_id", "part", name="halves_once"),
 )
 
 profile_series = sa.Table(
@@ -144,7 +186,8 @@ class Statements:
         makers = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
         self._insert = cast("Callable[[sa.Table], sqlite.Insert]", makers[dialect])
         self._documents_and_models()
-        self._batches_and_identities()
+        self._batches_and_deliveries()
+        self._tallies_and_halves()
         self._profiles_and_verdicts()
         self._outbox_and_ledger()
 
@@ -161,15 +204,9 @@ class Statements:
         self.note_model = self._insert(models).on_conflict_do_nothing()
         self.models = sa.select(models.c.model).order_by(models.c.model)
 
-    def _batches_and_identities(self) -> None:
-        table, ids = batches.c, identities.c
+    def _batches_and_deliveries(self) -> None:
+        table, sent = batches.c, deliveries.c
         self.add_batch = self._insert(batches).on_conflict_do_nothing()
-        self.batch_key = sa.select(table.batch_id).where(
-            table.model == sa.bindparam("model"),
-            table.kind == sa.bindparam("kind"),
-            table.producer == sa.bindparam("producer"),
-            table.sequence == sa.bindparam("sequence"),
-        )
         self.batch = sa.select(batches).where(table.batch_id == sa.bindparam("batch_id"))
         self.batches = (
             sa.select(batches)
@@ -177,24 +214,70 @@ class Statements:
             .where(table.window_end > sa.bindparam("start"), table.window_start < sa.bindparam("end"))
             .order_by(table.window_start, table.batch_id)
         )
-        mine = ids.model == sa.bindparam("the_model")
-        self.claimed = sa.select(ids.prediction_id).where(mine, ids.prediction_id.in_(self._listed()))
-        listed = self._listed()
-        self.claim = identities.insert().from_select(
-            ["model", "prediction_id", "batch_id"],
-            sa.select(
-                sa.bindparam("the_model", type_=sa.Text()),
-                listed.selected_columns[0],
-                sa.bindparam("batch_id", type_=sa.Text()),
-            ),
+        self.paths = sa.select(table.path)
+        self.pending = sa.select(batches).where(table.pending).order_by(table.number)
+        self.pending_of = self.pending.where(table.model == sa.bindparam("model"))
+        those = table.batch_id.in_(self._listed())
+        self.settle = sa.update(batches).where(those, table.pending).values(pending=False)
+        self.drop_batches = sa.delete(batches).where(those)
+        self.repend = (
+            sa.update(batches)
+            .where(table.model == sa.bindparam("the_model"), table.kind.in_(("predictions", "shadows", "outcomes")))
+            .values(pending=True)
         )
-        self.identities = sa.select(ids.prediction_id, ids.batch_id, ids.label).where(
-            mine, ids.prediction_id.in_(self._listed())
+        mine = [sent[name] == sa.bindparam(f"the_{name}") for name in ("model", "kind", "producer")]
+        self.delivered = (
+            sa.select(sent.last, sent.receipt)
+            .where(*mine, sent.first <= sa.bindparam("sequence"))
+            .order_by(sent.first.desc())
+            .limit(1)
         )
-        self.set_label = (
-            sa.update(identities)
-            .where(mine, ids.prediction_id == sa.bindparam("the_id"))
-            .values(label=sa.bindparam("label"))
+        self.deliver = deliveries.insert()
+        old = sent.at < sa.bindparam("before")
+        self.old_deliveries = (
+            sa.select(sent.model, sent.kind, sent.producer, sent.first, sent.last, sent.at)
+            .where(old)
+            .order_by(sent.model, sent.kind, sent.producer, sent.first)
+        )
+        self.drop_deliveries = sa.delete(deliveries).where(old)
+
+    def _tallies_and_halves(self) -> None:
+        insert = self._insert(tallies)
+        self.tally = insert.on_conflict_do_update(
+            index_elements=["model", "name"], set_={"number": tallies.c.number + insert.excluded.number}
+        )
+        self.tallies = sa.select(tallies.c.name, tallies.c.number).where(tallies.c.model == sa.bindparam("model"))
+        bad, half = quarantine.c, halves.c
+        self.quarantine = quarantine.insert()
+        self.quarantined = (
+            sa.select(bad.at, bad.body)
+            .where(bad.model == sa.bindparam("model"))
+            .order_by(bad.number.desc())
+            .limit(sa.bindparam("limit"))
+        )
+        newest = (
+            sa.select(bad.number)
+            .where(bad.model == sa.bindparam("the_model"))
+            .order_by(bad.number.desc())
+            .offset(sa.bindparam("keep"))
+            .limit(1)
+        )
+        self.drop_quarantined = sa.delete(quarantine).where(
+            bad.model == sa.bindparam("the_model"), bad.number <= newest.scalar_subquery()
+        )
+        self.hold = self._insert(halves).on_conflict_do_nothing()
+        other = halves.alias("other")
+        paired = sa.exists().where(
+            other.c.model == half.model, other.c.half_id == half.half_id, other.c.part != half.part
+        )
+        self.halves = (
+            sa.select(paired, half.half_id, half.part, half.at, half.body)
+            .where(half.model == sa.bindparam("model"), sa.or_(paired, half.at < sa.bindparam("before")))
+            .order_by(half.number)
+            .limit(sa.bindparam("limit"))
+        )
+        self.release = sa.delete(halves).where(
+            half.model == sa.bindparam("the_model"), half.half_id.in_(self._listed())
         )
 
     def _profiles_and_verdicts(self) -> None:
@@ -213,6 +296,10 @@ class Statements:
         )
         self.drop_profile = sa.delete(profiles).where(
             *(profiles.c[name] == sa.bindparam(f"the_{name}") for name in ("series", "window_start", "window_end"))
+        )
+        mine = sa.select(series.number).where(series.model == sa.bindparam("the_model"))
+        self.expire_profiles = sa.delete(profiles).where(
+            profiles.c.series.in_(mine), profiles.c.window_end <= sa.bindparam("before")
         )
         insert = self._insert(verdicts)
         self.add_verdict = insert.on_conflict_do_update(

@@ -19,7 +19,7 @@ from killick.clock import Window
 from killick.errors import DataError, IllegalMove, Mistake, OutsideError, StaleWrite
 from killick.identity import canonical_json
 from killick.ledger.entry import GENESIS, Entry
-from killick.ports.control import Batch, Command, Document, Identity, ProfileKey
+from killick.ports.control import Batch, Command, Document, Half, ProfileKey, Quarantined, Stretch, merge_stretches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,6 +31,10 @@ __all__ = ["SqlTransaction", "mapped"]
 
 # A parameter of some megabytes at most, however many ids are asked for.
 _IDS_AT_ONCE = 50_000
+
+_PAIR = 2
+# In the place of the other half of one that has none.
+_NOBODY = Half("", "", 0, b"")
 
 # MessagePack and not JSON: a one-sided interval has an infinite end, and JSON has no word for it.
 _packed_verdict = msgspec.msgpack.Decoder(Verdict)
@@ -75,17 +79,40 @@ class SqlTransaction:
         """Return the models of which anything was stored, in order."""
         return [row[0] for row in self._rows(self._run.models)]
 
-    def add_batch(self, batch: Batch) -> bool:
-        """Add a manifest row; False when its key is there already."""
-        key = {"model": batch.model, "kind": batch.kind, "producer": batch.producer, "sequence": batch.sequence}
-        row = key | {"batch_id": batch.batch_id, "kind": batch.kind, "path": batch.path, "rows": batch.rows}
-        row |= {"window_start": batch.window.start, "window_end": batch.window.end, "written_at": batch.written_at}
-        if self._write(self._run.add_batch, row):
-            self._note(batch.model)
-            return True
-        if self._rows(self._run.batch_key, **key):
-            return False
-        raise StaleWrite(f"batch {batch.batch_id!r} is there already, from another producer or under another sequence")
+    def deliver(self, model: str, kind: str, producer: str, sequence: int, receipt: bytes, at: Instant) -> bytes | None:
+        """Note a delivery; None, or the answer that it was given before."""
+        key = {"model": model, "kind": kind, "producer": producer}
+        mine = {f"the_{name}": value for name, value in key.items()}
+        rows = self._rows(self._run.delivered, **mine, sequence=sequence)
+        if rows and rows[0][0] >= sequence:
+            return rows[0][1] or b""
+        self._write(self._run.deliver, key | {"first": sequence, "last": sequence, "receipt": receipt, "at": at})
+        return None
+
+    def is_delivered(self, model: str, kind: str, producer: str, sequence: int) -> bool:
+        """Whether a delivery was taken."""
+        mine = {"the_model": model, "the_kind": kind, "the_producer": producer}
+        rows = self._rows(self._run.delivered, **mine, sequence=sequence)
+        return bool(rows) and rows[0][0] >= sequence
+
+    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> None:
+        """Forget the answers to old deliveries, and of still older ones that they ever were."""
+        self._write(self._run.drop_deliveries, {"before": drop_before})
+        old = [Stretch(*row) for row in self._rows(self._run.old_deliveries, before=merge_before)]
+        merged = merge_stretches(old)
+        if len(merged) < len(old):
+            self._write(self._run.drop_deliveries, {"before": merge_before})
+            self._write(self._run.deliver, [stretch._asdict() | {"receipt": None} for stretch in merged])
+
+    def add_batch(self, batch: Batch) -> None:
+        """Add a manifest row; a `StaleWrite` when its id is there already."""
+        row: dict[str, Any] = {"batch_id": batch.batch_id, "model": batch.model, "kind": batch.kind, "path": batch.path}
+        row |= {"rows": batch.rows, "window_start": batch.window.start, "window_end": batch.window.end}
+        row |= {"written_at": batch.written_at, "pending": batch.pending}
+        row |= {"number": batch.number} if batch.number else {}
+        if not self._write(self._run.add_batch, row):
+            raise StaleWrite(f"batch {batch.batch_id!r} is there already")
+        self._note(batch.model)
 
     def batches(self, model: str, kind: str, window: Window | None = None) -> list[Batch]:
         """Return the batches that touch the window, oldest first, ties by id."""
@@ -97,31 +124,69 @@ class SqlTransaction:
         rows = self._rows(self._run.batch, batch_id=batch_id)
         return _batch(rows[0]) if rows else None
 
-    def claim(self, model: str, prediction_ids: Sequence[str], batch_id: str) -> list[bool]:
-        """Claim identities for a batch; False marks a duplicate."""
-        fresh = dict.fromkeys(prediction_ids, True)
-        for ids in _listed(fresh):
-            fresh.update((row[0], False) for row in self._rows(self._run.claimed, the_model=model, ids=ids))
-        # Sorted, because neighbours share a page of the index: a fifth less time for random ids.
-        for ids in _listed(sorted(prediction_id for prediction_id, is_fresh in fresh.items() if is_fresh)):
-            self._write(self._run.claim, {"the_model": model, "ids": ids, "batch_id": batch_id})
-        if fresh:
+    def pending(self, model: str | None = None) -> list[Batch]:
+        """Return the batches that are not in the profiles yet, in order of commit."""
+        rows = self._rows(self._run.pending) if model is None else self._rows(self._run.pending_of, model=model)
+        return [_batch(row) for row in rows]
+
+    def settle(self, batch_ids: Sequence[str]) -> None:
+        """Mark batches as profiled; a `StaleWrite` when one is not pending."""
+        self._each_of(self._run.settle, batch_ids, "is not pending")
+
+    def replace_batches(self, batch_ids: Sequence[str], by: Sequence[Batch] = ()) -> None:
+        """Put batches in the place of others, which are no more."""
+        self._each_of(self._run.drop_batches, batch_ids, "is not there")
+        for batch in by:
+            self.add_batch(batch)
+
+    def paths(self) -> set[str]:
+        """Return the paths of all batches there are."""
+        return {row[0] for row in self._rows(self._run.paths)}
+
+    def repend(self, model: str) -> None:
+        """Make every batch of predictions and outcomes pending again."""
+        self._write(self._run.repend, {"the_model": model})
+
+    def tally(self, model: str, counts: Mapping[str, int]) -> None:
+        """Add to a model's running totals, by name."""
+        self._write(self._run.tally, [{"model": model, "name": name, "number": n} for name, n in counts.items() if n])
+        if any(counts.values()):
             self._note(model)
-        # The first of several copies takes the claim, and leaves nothing for the next.
-        return [fresh.pop(prediction_id, False) for prediction_id in prediction_ids]
 
-    def identities(self, model: str, prediction_ids: Iterable[str]) -> dict[str, Identity]:
-        """Return what is known of these predictions."""
-        known: dict[str, Identity] = {}
-        for ids in _listed(prediction_ids):
-            rows = self._rows(self._run.identities, the_model=model, ids=ids)
-            known.update((prediction_id, Identity(batch_id, label)) for prediction_id, batch_id, label in rows)
-        return known
+    def tallies(self, model: str) -> dict[str, int]:
+        """Return a model's running totals."""
+        return dict(sorted((name, number) for name, number in self._rows(self._run.tallies, model=model)))
 
-    def set_labels(self, model: str, labels: Mapping[str, int]) -> None:
-        """Remember which label of each prediction is counted."""
-        rows = [{"the_model": model, "the_id": name, "label": label} for name, label in labels.items()]
-        self._write(self._run.set_label, rows)
+    def quarantine(self, model: str, rows: Sequence[Quarantined], *, keep: int) -> None:
+        """Keep rows that could not be used, of all a model's the newest `keep`."""
+        self._write(self._run.quarantine, [{"model": model, "at": row.at, "body": row.body} for row in rows[-keep:]])
+        if rows:
+            self._write(self._run.drop_quarantined, {"the_model": model, "keep": keep})
+            self._note(model)
+
+    def quarantined(self, model: str, limit: int) -> list[Quarantined]:
+        """Return the newest rows that could not be used, newest first."""
+        return [Quarantined(*row) for row in self._rows(self._run.quarantined, model=model, limit=limit)]
+
+    def hold(self, model: str, halves: Sequence[Half]) -> None:
+        """Hold halves of predictions; one that is held already is passed over."""
+        self._write(self._run.hold, [{"model": model} | half._asdict() for half in halves])
+        if halves:
+            self._note(model)
+
+    def halves(self, model: str, before: Instant, limit: int) -> list[list[Half]]:
+        """Return pairs of halves, and lone ones that were held before an instant, in the order of holding."""
+        found: dict[str, list[Half]] = {}
+        for is_paired, *row in self._rows(self._run.halves, model=model, before=before, limit=limit):
+            found.setdefault(row[0], [] if is_paired else [_NOBODY]).append(Half(*row))
+        # Of a pair that the limit has cut apart, the other half comes next time.
+        whole = [held for held in found.values() if len(held) == _PAIR]
+        return [[half for half in held if half is not _NOBODY] for held in whole]
+
+    def release(self, model: str, half_ids: Sequence[str]) -> None:
+        """Hold no longer what has these ids."""
+        for ids in _listed(half_ids):
+            self._write(self._run.release, {"the_model": model, "ids": ids})
 
     def add_profiles(self, model: str, scale: str, profiles: Mapping[ProfileKey, bytes]) -> None:
         """Replace (or insert) the packed profiles of these keys."""
@@ -158,6 +223,10 @@ class SqlTransaction:
         self._write(
             self._run.drop_profile, [{f"the_{name}": value for name, value in place.items()} for place in places]
         )
+
+    def expire_profiles(self, model: str, before: Instant) -> None:
+        """Remove the profiles whose windows end at an instant or before it."""
+        self._write(self._run.expire_profiles, {"the_model": model, "before": before})
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:
         """Store verdicts; a later one of the same fingerprint and window replaces the earlier, in its place."""
@@ -218,6 +287,12 @@ class SqlTransaction:
         rows = self._rows(statement)
         with mapped(self._name, "read a ledger entry"):
             return [_entry.decode(row[0]) for row in rows]
+
+    def _each_of(self, statement: sa.Executable, batch_ids: Sequence[str], otherwise: str) -> None:
+        """Run a statement on batches, each of which it must change."""
+        changed = sum(self._write(statement, {"ids": ids}) for ids in _listed(batch_ids))
+        if changed < len(set(batch_ids)):
+            raise StaleWrite(f"one of {len(batch_ids)} batches {otherwise}; read the manifest again")
 
     def _series(self, model: str, scale: str) -> dict[tuple[str, str, str], int]:
         rows = self._rows(self._run.series, model=model, scale=scale)
@@ -306,5 +381,5 @@ def _verdict_row(model: str, verdict: Verdict) -> dict[str, Any]:
 
 
 def _batch(row: Sequence[Any]) -> Batch:
-    batch_id, model, kind, producer, sequence, path, rows, start, end, written_at = row
-    return Batch(batch_id, model, kind, producer, sequence, path, rows, Window(start, end), written_at)
+    number, batch_id, model, kind, path, rows, start, end, written_at, pending = row
+    return Batch(batch_id, model, kind, path, rows, Window(start, end), written_at, bool(pending), number)

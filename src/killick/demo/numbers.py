@@ -10,9 +10,9 @@ import polars as pl
 from killick.checks.distances import stability
 from killick.checks.performance import measure
 from killick.clock import WEEK, Window
-from killick.engine.ingest import labelled_between
 from killick.engine.measure import profile_labels, profile_table
 from killick.engine.open import stored_reference
+from killick.engine.recall import labelled_between
 from killick.engine.record import Book
 from killick.engine.serve import score
 from killick.profiles.profile import Profile

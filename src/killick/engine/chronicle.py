@@ -13,7 +13,7 @@ import msgspec
 from killick.alerting.objectives import FAMILY
 from killick.checks import drift, performance
 from killick.clock import Window
-from killick.engine.ingest import OUTCOMES, PREDICTIONS
+from killick.engine.receive import OUTCOMES, PREDICTIONS
 from killick.engine.record import AUTOMATA, Book
 from killick.reports.chronicle import Budget, Chronicle, DriftRow, Moved, Point, Promise, Series, Told
 from killick_client.events import Change

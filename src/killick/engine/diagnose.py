@@ -12,7 +12,7 @@ from killick.checks.reference import EVERYTHING, others
 from killick.clock import DAY, Window
 from killick.diagnosis.causes import Cause, as_evidence, name_causes, preceding_changes, rank_columns
 from killick.engine.evaluate import answered, by_segment
-from killick.engine.ingest import old_before
+from killick.engine.turns import old_before
 from killick.profiles.profile import Profile
 from killick.stats.onset import first_window
 from killick.telemetry.segments import describe

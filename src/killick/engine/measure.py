@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from killick.checks.reference import HealthyWindow, Reference
 from killick.clock import DAY, FOREVER, Window
 from killick.errors import DataError, Mistake
 from killick.ports.control import ProfileKey
+from killick.profiles.delays import DelayScale
 from killick.profiles.outcome_rows import Outcomes, decided, scores_of
 from killick.profiles.outcomes_binary import BinaryOutcome
 from killick.profiles.profile import Profile, profile_groupings, profile_outcomes
 from killick.profiles.scale import fit_scale
-from killick.telemetry.columns import EVENT_TIME, LABEL, ROLE, SCORE, VERSION, features
+from killick.profiles.service import ServiceScale
+from killick.telemetry.columns import (
+    EVENT_TIME,
+    KNOWN_AT,
+    LABEL,
+    LATENCY,
+    ROLE,
+    SCORE,
+    STATUS,
+    VERSION,
+    WEIGHT,
+    features,
+)
 from killick.telemetry.kinds import column_kinds
 from killick.telemetry.segments import Grouping, group_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from typing import TypeAlias
-
-    import polars as pl
 
     from killick.checks.reference import SegmentKey
     from killick.clock import Duration
@@ -36,6 +49,8 @@ if TYPE_CHECKING:
 
 # The likeliest class, where classes have scores and nobody decided (`engine.fit.arrange_table`).
 DECIDED = "(likeliest class)"
+# What the service's part of a profile and that of labels' delays are called.
+SERVICE, LABEL_DELAY = "(service)", "(label delay)"
 # A reference of three months has ninety windows of a day; nobody needs more history than two years of them.
 WINDOWS_MAX = 800
 
@@ -54,7 +69,7 @@ def learn_scale(arranged: pl.DataFrame, spec: Spec) -> Scale:
     declared = {name: override.range for name, override in spec.features.override.items() if override.range}
     scored = spec.schema.score or (SCORE if SCORE in arranged.columns or spec.versions else None)
     labelled = spec.schema.label is not None and spec.task == "binary" and scored
-    return fit_scale(
+    fitted = fit_scale(
         arranged,
         kinds,
         ranges=declared,
@@ -62,6 +77,8 @@ def learn_scale(arranged: pl.DataFrame, spec: Spec) -> Scale:
         outcome=LABEL if labelled else None,
         threshold=spec.schema.decision_threshold,
     )
+    delay = DelayScale(LABEL_DELAY) if spec.schema.label else None
+    return replace(fitted, service=ServiceScale(SERVICE, LATENCY, STATUS, WEIGHT), delay=delay)
 
 
 def learn_reference(arranged: pl.DataFrame, spec: Spec) -> Reference:
@@ -91,7 +108,7 @@ def profile_table(
     Raises:
         DataError: the rows span more windows than anybody would look at.
     """
-    groupings = _groupings(arranged, spec, segments)
+    groupings = group_rows(arranged, spec, segments)
     numbers = [len(grouping.segments) for grouping in groupings]
     codes = [(grouping.codes, number) for grouping, number in zip(groupings, numbers, strict=True)]
     starts, window_codes = _windows(arranged[EVENT_TIME], width) if width else ([], None)
@@ -132,7 +149,7 @@ def profile_batch(
         segments: those that are known, the reference's: profiles of two batches add up only by the same ones. None: the
             batch's own, for one that is not added to any other.
     """
-    return _by_key(arranged, spec, width, segments, lambda groupings: profile_groupings(scale, arranged, groupings))
+    return profile_grouped(scale, arranged, group_rows(arranged, spec, segments), width)
 
 
 def profile_labels(
@@ -143,17 +160,31 @@ def profile_labels(
     segments: Collection[SegmentKey] | None = None,
 ) -> dict[ProfileKey, Profile]:
     """Profile what labels say of predictions, by version, role, segment and window: to be added to `profile_batch`."""
-    outcomes = Outcomes(labels=labelled[LABEL], scores=labelled[SCORE])
+    return profile_known(scale, labelled, group_rows(labelled, spec, segments), width)
+
+
+def profile_grouped(
+    scale: Scale, arranged: pl.DataFrame, grouped: Sequence[Grouping], width: Duration
+) -> dict[ProfileKey, Profile]:
+    """Profile predictions, of which the segments are known, as `profile_batch` does."""
+    return _by_key(arranged, grouped, width, lambda groupings: profile_groupings(scale, arranged, groupings))
+
+
+def profile_known(
+    scale: Scale, labelled: pl.DataFrame, grouped: Sequence[Grouping], width: Duration
+) -> dict[ProfileKey, Profile]:
+    """Profile what became known of predictions, of which the segments are known, as `profile_labels` does."""
+    outcomes = Outcomes(labels=labelled[LABEL], scores=labelled[SCORE], delays=_delays(labelled))
     return _by_key(
         labelled,
-        spec,
+        grouped,
         width,
-        segments,
         lambda groupings: [profile_outcomes(scale, outcomes, *groups) for groups in groupings],
     )
 
 
-def _groupings(arranged: pl.DataFrame, spec: Spec, segments: Collection[SegmentKey] | None = None) -> list[Grouping]:
+def group_rows(arranged: pl.DataFrame, spec: Spec, segments: Collection[SegmentKey] | None = None) -> list[Grouping]:
+    """Group rows by every grouping of the spec, and first of all by none."""
     return [group_by(arranged, by, segments) for by in ((), *spec.segments)]
 
 
@@ -169,11 +200,7 @@ def _windows(times: pl.Series, width: Duration) -> tuple[list[int], Ints]:
 
 
 def _by_key(
-    arranged: pl.DataFrame,
-    spec: Spec,
-    width: Duration,
-    segments: Collection[SegmentKey] | None,
-    profile: _Profiler,
+    arranged: pl.DataFrame, groupings: Sequence[Grouping], width: Duration, profile: _Profiler
 ) -> dict[ProfileKey, Profile]:
     if arranged.is_empty():
         return {}
@@ -181,7 +208,6 @@ def _by_key(
     owner = arranged.select(VERSION, ROLE, (times - times % width).alias("start"))
     owners = owner.unique(maintain_order=True).with_row_index("owner")
     owner_codes = owner.join(owners, on=[VERSION, ROLE, "start"], how="left", maintain_order="left")["owner"].to_numpy()
-    groupings = _groupings(arranged, spec, segments)
     # Only the pairs that occur are profiled: versions x windows x segments may be many and mostly empty.
     pairs = [
         np.unique(owner_codes.astype(np.int64) * len(grouping.segments) + grouping.codes, return_inverse=True)
@@ -231,4 +257,19 @@ def outcomes_of(arranged: pl.DataFrame, spec: Spec, decision: Decision | None) -
         scores = scores_of(decisions, classes)
         label_scores = None if labels is None else scores_of(labels, classes)
     kpis = {kpi.name: held[kpi.name] for kpi in spec.schema.kpis if kpi.name in held}
-    return Outcomes(labels=labels, scores=scores, decisions=decisions, label_scores=label_scores, kpis=kpis)
+    return Outcomes(
+        labels=labels,
+        scores=scores,
+        decisions=decisions,
+        label_scores=label_scores,
+        kpis=kpis,
+        delays=_delays(arranged),
+    )
+
+
+def _delays(table: pl.DataFrame) -> pl.Series | None:
+    """How long after its prediction each label became known; none where there is no label."""
+    if not {LABEL, KNOWN_AT, EVENT_TIME} <= set(table.columns):
+        return None
+    delay = pl.when(pl.col(LABEL).is_not_null()).then(pl.col(KNOWN_AT) - pl.col(EVENT_TIME))
+    return table.select(delay.alias(KNOWN_AT))[KNOWN_AT]

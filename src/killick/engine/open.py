@@ -9,7 +9,6 @@ import polars as pl
 
 from killick.checks.reference import Reference, pack_reference, unpack_reference
 from killick.clock import Window, format_instant
-from killick.engine.ingest import KINDS
 from killick.engine.measure import learn_reference
 from killick.engine.record import Book
 from killick.engine.serve import RECORDED, score
@@ -87,8 +86,8 @@ def apply_spec(world: World, spec: Spec, now: Instant) -> None:
 def sweep(world: World) -> list[str]:
     """Remove files that a crash left without a manifest row; what is younger than its row could be is spared."""
     with world.control.transaction() as t:
-        batches = [batch for model in t.models() for kind in KINDS for batch in t.batches(model, kind)]
-    return world.archive.sweep({batch.path for batch in batches})
+        known = t.paths()
+    return world.archive.sweep(known)
 
 
 def stored_reference(world: World, spec: Spec) -> Reference | None:

@@ -12,7 +12,7 @@ from killick.checks.performance import LABELS_MIN, labels_of, wrong_of
 from killick.checks.reference import unpack_reference
 from killick.clock import DAY, Window, format_duration
 from killick.engine.compare import compare_versions
-from killick.engine.ingest import known_in, labelled_between
+from killick.engine.recall import known_in, labelled_between
 from killick.engine.record import Book, Machine
 from killick.engine.serve import failed
 from killick.identity import derive_id
@@ -135,8 +135,8 @@ def evidence_of(rollout: Rollout) -> Evidence:
 
 def _watch_canary(world: World, spec: Spec, machine: Machine[Rollout], now: Instant) -> None:
     rollout = machine.body
-    new = decisions(known_in(world, spec.model, Window(rollout.judged_until, now)), rollout)
-    before = decisions(known_in(world, spec.model, Window(rollout.step_at, rollout.judged_until)), rollout)
+    new = decisions(known_in(world, spec, Window(rollout.judged_until, now)), rollout)
+    before = decisions(known_in(world, spec, Window(rollout.step_at, rollout.judged_until)), rollout)
     evidence = evidence_of(rollout).add(strata(first_decisions(new, before, rollout, spec), rollout, spec))
     grown = msgspec.structs.replace(
         rollout,

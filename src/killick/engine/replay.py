@@ -11,22 +11,17 @@ on where it stopped and ends in the same state.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
 
 from killick.clock import Window, align, parse_instant
+from killick.engine.aging import age_windows
 from killick.engine.evaluate import calibrate, evaluate
-from killick.engine.ingest import (
-    PREDICTIONS,
-    SHADOWS,
-    ingest_outcomes,
-    ingest_predictions,
-    is_ingested,
-    merge_old_windows,
-)
 from killick.engine.open import open_model
+from killick.engine.profiling import Round, Watched, profile_pending
+from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, commit
 from killick.engine.record import Book
 from killick.engine.release import base_rate_of, begin_rollout, finish_canary_incidents, watch_rollouts
 from killick.engine.respond import respond
@@ -42,24 +37,14 @@ from killick.telemetry.history import History
 from killick_client.events import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
-    from killick.checks.reference import SegmentKey
     from killick.clock import Instant
     from killick.engine.evaluate import Calibration
     from killick.engine.world import World
     from killick.spec.document import Spec
 
 PRODUCER = "replay"
-
-
-class Delivery(TypedDict):
-    """Where a batch comes from and when it came, as `ingest` wants to know it."""
-
-    producer: str
-    sequence: int
-    now: Instant
-    segments: Collection[SegmentKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +109,18 @@ def replay(world: World, spec: Spec, history: History) -> Iterator[Lived]:
 
 def live_through(world: World, spec: Spec, calibration: Calibration, history: History, window: Window) -> Lived:
     """Live through one window."""
-    now, scale, known = window.end, calibration.reference.scale, calibration.reference.segments
+    now, reference = window.end, calibration.reference
+    watched = Watched(spec, reference.scale, reference.segments)
     sequence = window.start // spec.evaluate_every
     predictions, outcomes = history.predictions_in(window), history.outcomes_in(window)
-    delivery: Delivery = {"producer": PRODUCER, "sequence": sequence, "now": now, "segments": known}
-    duplicates = 0
     # Once they were answered the plan may have moved on: asked again, others would answer and score along.
-    if not is_ingested(world, spec.model, PREDICTIONS, PRODUCER, sequence):
+    if not _is_in(world, spec, sequence):
         # The stored plan is the authority: a person may have aborted something from another process.
         restore(world, spec, now)
-        answered, along = answer(world, spec, predictions)
-        # Shadows first, so that a batch of answers says that those of shadows are in too.
-        ingest_predictions(world, spec, scale, along, kind=SHADOWS, **delivery)
-        duplicates = ingest_predictions(world, spec, scale, answered, kind=PREDICTIONS, **delivery)
-    unmatched = ingest_outcomes(world, spec, scale, outcomes, **delivery)
+        answered = pl.concat(answer(world, spec, predictions), how="diagonal_relaxed")
+        commit(world, [Delivery(spec.model, PREDICTIONS, PRODUCER, sequence, answered)], now)
+    commit(world, [Delivery(spec.model, OUTCOMES, PRODUCER, sequence, outcomes)], now)
+    counted = _profile(world, watched, now)
     for change in history.changes_in(window):
         record_change(world, spec, change, now)
     evaluate(world, spec, calibration, window, now)
@@ -145,10 +128,23 @@ def live_through(world: World, spec: Spec, calibration: Calibration, history: Hi
     respond(world, spec, calibration, window, now)
     run_due(world, spec, now)
     _close(world, spec, now)
-    merge_old_windows(world, spec, scale, now)
+    age_windows(world, watched, now)
     with world.control.transaction() as t:
         Book(t, spec.model, now).once(PRODUCER)
-    return Lived(window, predictions.height, outcomes.height, duplicates, unmatched)
+    return Lived(window, predictions.height, outcomes.height, counted.duplicates, counted.unmatched)
+
+
+def _is_in(world: World, spec: Spec, sequence: int) -> bool:
+    with world.control.transaction() as t:
+        return t.is_delivered(spec.model, PREDICTIONS, PRODUCER, sequence)
+
+
+def _profile(world: World, watched: Watched, now: Instant) -> Round:
+    """Profile all that is pending, and return what came of it."""
+    total = Round()
+    while (done := profile_pending(world, watched, now)).batches:
+        total = total + done
+    return total
 
 
 def answer(world: World, spec: Spec, predictions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -16,7 +16,7 @@ from killick.alerting.objectives import FAMILY, kept_again
 from killick.clock import Window
 from killick.engine.compare import columns_used, compare_versions
 from killick.engine.diagnose import diagnose
-from killick.engine.ingest import labelled_between
+from killick.engine.recall import labelled_between
 from killick.engine.record import Book, Machine
 from killick.engine.retrain import request_retraining
 from killick.identity import derive_id

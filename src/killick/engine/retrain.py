@@ -11,8 +11,8 @@ import polars as pl
 from killick.checks.performance import LABELS_MIN
 from killick.clock import Window
 from killick.engine.compare import compare_versions
-from killick.engine.ingest import labelled_between
 from killick.engine.open import reference_rows
+from killick.engine.recall import labelled_between
 from killick.engine.record import KILLICK, Book, Machine
 from killick.engine.release import base_rate_of, begin_rollout
 from killick.errors import KillickError

@@ -18,10 +18,9 @@ import numpy as np
 from killick.checks.reference import EVERYTHING
 from killick.checks.rivals import Held, judge
 from killick.clock import Window
-from killick.engine.ingest import PREDICTIONS
 from killick.engine.open import stored_reference
+from killick.engine.receive import PREDICTIONS
 from killick.engine.record import Book
-from killick.engine.replay import PRODUCER
 from killick.profiles.profile import Profile, profile_rows, stack
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def rival(world: World, spec: Spec, rules: Sequence[Rule]) -> Rivalry:
     """Count what each rule would have said of every window that was replayed, and what Killick said."""
     reference = stored_reference(world, spec)
     with world.control.transaction() as t:
-        batches = [batch for batch in t.batches(spec.model, PREDICTIONS) if batch.producer == PRODUCER]
+        batches = t.batches(spec.model, PREDICTIONS)
         verdicts = t.verdicts(spec.model)
         incidents = [machine.body for machine in Book(t, spec.model, 0).machines("incident")]
     if reference is None or not batches:

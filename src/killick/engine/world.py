@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Every port that a use case may need. `wiring.py` fills it for real, `killick.testing` with fakes."""
+    """Every port that a use case may need. `wiring.py` fills it for real, `killick.testing` with fakes.
+
+    `host` goes into the names of files, so that two processes that share an archive never write the same one.
+    """
 
     control: Control
     archive: Archive
@@ -24,3 +27,4 @@ class World:
     models: Models
     traffic: Traffic
     trainer: Trainer
+    host: str = ""

@@ -2,7 +2,7 @@
 
 A file is durable before `write` returns, but it is only a batch once its manifest row is committed
 (`ports/control.py`); files that never got one are swept. The layout is part of the promise: hive-style folders,
-percent-encoded names, Parquet.
+percent-encoded names, Parquet; and beside them runs, which are looked things up in, as NumPy arrays.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ from killick.clock import to_datetime
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
     from killick.clock import Instant
+
+    Numbers = NDArray[np.uint64]
 
 
 class Archive(Protocol):
@@ -47,6 +51,44 @@ class Archive(Protocol):
         """
         ...
 
+    def find(self, path: str, prediction_ids: pl.Series, columns: list[str] | None = None) -> pl.DataFrame:
+        """Return a batch's rows of these predictions, in its order; of `columns` those that it has, all by default.
+
+        Raises:
+            OutsideError: the file is missing or damaged.
+        """
+        ...
+
+    def write_run(self, model: str, kind: str, run_id: str, numbers: Numbers) -> str:
+        """Keep columns of numbers that will be looked things up in, and return their path. Durable as a batch is.
+
+        Args:
+            model: whose they are.
+            kind: what they hold, such as `prediction-ids`.
+            run_id: the run's name, unique in its model and kind.
+            numbers: eight bytes each, shape `[columns, rows]`.
+
+        Raises:
+            OutsideError: it could not be written; nothing half-written is ever read.
+        """
+        ...
+
+    def map_run(self, path: str) -> Numbers:
+        """Return a run, of which no more is read than is looked at.
+
+        Raises:
+            OutsideError: the file is missing or damaged.
+        """
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove a file now, where `sweep` would have spared it. One that is not there is passed over.
+
+        Raises:
+            OutsideError: it could not be removed.
+        """
+        ...
+
     def sweep(self, known: AbstractSet[str]) -> list[str]:
         """Remove what no manifest row speaks of, unless it may still be on its way there; return what was removed.
 
@@ -68,3 +110,12 @@ def batch_path(model: str, kind: str, batch_id: str, first: Instant) -> str:
     moment = to_datetime(first)
     folder = f"model={quote(model, safe='')}/kind={quote(kind, safe='')}/date={moment.date()}/hour={moment:%H}"
     return f"{folder}/{quote(batch_id, safe='')}.parquet"
+
+
+def run_path(model: str, kind: str, run_id: str) -> str:
+    """Return where a run lies.
+
+    >>> run_path("loans", "prediction-ids", "run-1")
+    'model=loans/kind=prediction-ids/run-1.npy'
+    """
+    return f"model={quote(model, safe='')}/kind={quote(kind, safe='')}/{quote(run_id, safe='')}.npy"

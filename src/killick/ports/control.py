@@ -9,7 +9,7 @@ passes `killick.testing.control_battery`.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager  # noqa: TC003 - a public signature
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -35,24 +35,37 @@ class Document(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A manifest row: the batch exists if and only if this row is committed. `window` spans its event times."""
+    """A manifest row: the batch exists if and only if this row is committed.
+
+    `window` spans its event times. It is `pending` until its rows are in the profiles. `number` is its place in the
+    order in which batches were committed, given by the store; a batch that takes the place of others keeps the first's.
+    """
 
     batch_id: str
     model: str
     kind: str
-    producer: str
-    sequence: int
     path: str
     rows: int
     window: Window
     written_at: Instant
+    pending: bool = True
+    number: int = field(default=0, compare=False)
 
 
-class Identity(NamedTuple):
-    """What is known of a prediction by its id: the batch that holds it, and the label that was counted, if any."""
+class Half(NamedTuple):
+    """A request or a response that was logged apart from the other half of its prediction."""
 
-    batch_id: str
-    label: int | None
+    half_id: str
+    part: str
+    at: Instant
+    body: bytes
+
+
+class Quarantined(NamedTuple):
+    """A row that could not be used: when it came, and what was said of it."""
+
+    at: Instant
+    body: bytes
 
 
 class ProfileKey(NamedTuple):
@@ -62,6 +75,17 @@ class ProfileKey(NamedTuple):
     role: str
     segment: tuple[tuple[str, str], ...]
     window: Window
+
+
+class Stretch(NamedTuple):
+    """Deliveries of one producer without a gap, whose answers are forgotten; `at` is when the last of them came."""
+
+    model: str
+    kind: str
+    producer: str
+    first: int
+    last: int
+    at: Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +122,29 @@ class Transaction(Protocol):
         """Return the models of which anything was stored, in order. The empty name is the store's own, and no model."""
         ...
 
-    def add_batch(self, batch: Batch) -> bool:
-        """Add a manifest row; False, and nothing changed, when its (model, kind, producer, sequence) is there already.
+    def deliver(self, model: str, kind: str, producer: str, sequence: int, receipt: bytes, at: Instant) -> bytes | None:
+        """Note that a delivery was taken and what was answered; None, or else the answer it was given before.
+
+        The answer of one that is so old that `age_deliveries` has merged it is empty.
+        """
+        ...
+
+    def is_delivered(self, model: str, kind: str, producer: str, sequence: int) -> bool:
+        """Whether a delivery was taken."""
+        ...
+
+    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> None:
+        """Forget the answers to old deliveries, and of still older ones that they ever were.
+
+        Which sequences of a producer were taken, gaps included, is remembered as ranges.
+        """
+        ...
+
+    def add_batch(self, batch: Batch) -> None:
+        """Add a manifest row.
 
         Raises:
-            StaleWrite: another batch has this id.
+            StaleWrite: a batch has this id already.
         """
         ...
 
@@ -114,16 +156,60 @@ class Transaction(Protocol):
         """Return a batch by its id."""
         ...
 
-    def claim(self, model: str, prediction_ids: Sequence[str], batch_id: str) -> list[bool]:
-        """Claim identities for a batch; False where an id was claimed before, in this call too: a duplicate."""
+    def pending(self, model: str | None = None) -> list[Batch]:
+        """Return the batches that are not in the profiles yet, of one model or of all, in order of commit."""
         ...
 
-    def identities(self, model: str, prediction_ids: Iterable[str]) -> dict[str, Identity]:
-        """Return what is known of these predictions; unknown ids are absent."""
+    def settle(self, batch_ids: Sequence[str]) -> None:
+        """Mark batches as profiled.
+
+        Raises:
+            StaleWrite: one of them is not pending: somebody else was faster.
+        """
         ...
 
-    def set_labels(self, model: str, labels: Mapping[str, int]) -> None:
-        """Remember which label of each prediction is counted; ids that nobody claimed are passed over."""
+    def replace_batches(self, batch_ids: Sequence[str], by: Sequence[Batch] = ()) -> None:
+        """Put batches in the place of others, which are no more: merged files, or, without any, dropped ones.
+
+        Raises:
+            StaleWrite: one of the old ones is not there.
+        """
+        ...
+
+    def paths(self) -> set[str]:
+        """Return the paths of all batches there are, of every model and kind."""
+        ...
+
+    def repend(self, model: str) -> None:
+        """Make every batch of predictions and outcomes pending again: they are to be profiled anew."""
+        ...
+
+    def tally(self, model: str, counts: Mapping[str, int]) -> None:
+        """Add to a model's running totals, by name."""
+        ...
+
+    def tallies(self, model: str) -> dict[str, int]:
+        """Return a model's running totals."""
+        ...
+
+    def quarantine(self, model: str, rows: Sequence[Quarantined], *, keep: int) -> None:
+        """Keep rows that could not be used, of all a model's the newest `keep`."""
+        ...
+
+    def quarantined(self, model: str, limit: int) -> list[Quarantined]:
+        """Return the newest rows that could not be used, newest first."""
+        ...
+
+    def hold(self, model: str, halves: Sequence[Half]) -> None:
+        """Hold halves of predictions; one that is held already (id and part) is passed over."""
+        ...
+
+    def halves(self, model: str, before: Instant, limit: int) -> list[list[Half]]:
+        """Return pairs of halves, and lone ones that were held before an instant, in the order of holding."""
+        ...
+
+    def release(self, model: str, half_ids: Sequence[str]) -> None:
+        """Hold no longer what has these ids."""
         ...
 
     def add_profiles(self, model: str, scale: str, profiles: Mapping[ProfileKey, bytes]) -> None:
@@ -136,6 +222,10 @@ class Transaction(Protocol):
 
     def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:
         """Remove profiles: they were merged into a coarser window. One that is not there is passed over."""
+        ...
+
+    def expire_profiles(self, model: str, before: Instant) -> None:
+        """Remove the profiles, on any scale, whose windows end at an instant or before it."""
         ...
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:
@@ -188,3 +278,19 @@ class Control(Protocol):
             IllegalMove: this thread is inside a transaction of this store already.
         """
         ...
+
+
+def merge_stretches(stretches: Iterable[Stretch]) -> list[Stretch]:
+    """Join what follows without a gap; stretches come in the order of their names and firsts.
+
+    >>> merge_stretches([Stretch("m", "k", "p", 0, 2, at=5), Stretch("m", "k", "p", 3, 3, at=9)])
+    [Stretch(model='m', kind='k', producer='p', first=0, last=3, at=9)]
+    """
+    merged: list[Stretch] = []
+    for one in stretches:
+        before = merged[-1] if merged else None
+        if before and before[:3] == one[:3] and before.last + 1 == one.first:
+            merged[-1] = before._replace(last=one.last, at=max(before.at, one.at))
+        else:
+            merged.append(one)
+    return merged

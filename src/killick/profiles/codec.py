@@ -15,12 +15,14 @@ import msgspec
 import numpy as np
 
 from killick.errors import DataError, Mistake
+from killick.profiles.delays import DelayScale
 from killick.profiles.facets import Facets  # noqa: TC001 - msgspec reads the annotation
 from killick.profiles.kpis import KpiScale
 from killick.profiles.outcomes import OutcomeScale
 from killick.profiles.outcomes_classes import CLASSES_MAX, ClassOutcome
 from killick.profiles.profile import Profile
-from killick.profiles.scale import AnyScale, Scale
+from killick.profiles.scale import AnyScale, ColumnScale, Scale
+from killick.profiles.service import ServiceScale
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -93,9 +95,11 @@ def unpack_scale(packed: bytes) -> Scale:
     if any(isinstance(part, ClassOutcome) and len(part.classes) > CLASSES_MAX for part in outcomes):
         # The confusion grows with their square, so that a short scale could ask for any memory.
         raise _refused("scale", f"has more classes than {CLASSES_MAX}", None)
-    columns = tuple(part for part in held.parts if not isinstance(part, OutcomeScale | KpiScale))
+    columns = tuple(part for part in held.parts if isinstance(part, ColumnScale))
     kpis = tuple(part for part in held.parts if isinstance(part, KpiScale))
-    return Scale(columns, outcomes[0] if outcomes else None, held.facets, kpis)
+    service = next((part for part in held.parts if isinstance(part, ServiceScale)), None)
+    delay = next((part for part in held.parts if isinstance(part, DelayScale)), None)
+    return Scale(columns, outcomes[0] if outcomes else None, held.facets, kpis, service, delay)
 
 
 def _vector(packed: bytes, dtype: DTypeLike, width: int, what: str) -> np.ndarray[tuple[int], Any]:

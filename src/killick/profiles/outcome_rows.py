@@ -45,6 +45,7 @@ class Outcomes:
             follow from its threshold.
         label_scores: the probability that a multiclass model gave the label's class, where it gives each class one.
         kpis: business figures by column.
+        delays: how long after its prediction each became known, in microseconds.
     """
 
     labels: pl.Series | None = None
@@ -52,6 +53,7 @@ class Outcomes:
     decisions: pl.Series | None = None
     label_scores: pl.Series | None = None
     kpis: Mapping[str, pl.Series] = field(default_factory=dict)
+    delays: pl.Series | None = None
 
 
 def scores_of(classes: pl.Series, scores: Mapping[str, pl.Series]) -> pl.Series:

@@ -17,6 +17,7 @@ import polars as pl
 from killick.errors import CallError, Mistake
 from killick.profiles.facets import with_facets
 from killick.profiles.outcomes import ScoreScale
+from killick.profiles.service import ServiceScale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -113,7 +114,7 @@ def profile_groupings(
             interpreter free: with threads, two cores are twice as fast.
     """
     table = with_facets(table, scale.facets)
-    tallied = list(each(lambda part: _tallied(part, table, groupings), scale.columns))
+    tallied = list(each(lambda part: _tallied(part, table, groupings), scale.measured))
     rows = [np.bincount(groups, minlength=number)[:, None] for groups, number in groupings]
     return [
         _profiles(scale, [rows[at], *(one[at][0] for one in tallied)], [one[at][1] for one in tallied])
@@ -137,7 +138,8 @@ def profile_outcomes(scale: Scale, outcomes: Outcomes, groups: Ints, number_of_g
         counts: list[Ints] = []
         sums: list[Floats] = []
         _tally(part.outcome_cells(outcomes, len(groups)), groups, number_of_groups, counts, sums)
-        for profile, row_counts, row_sums in zip(profiles, np.hstack(counts), np.hstack(sums), strict=True):
+        all_sums = np.hstack(sums) if sums else np.empty((number_of_groups, 0))
+        for profile, row_counts, row_sums in zip(profiles, np.hstack(counts), all_sums, strict=True):
             profile.counts_of(part.column)[:] = row_counts
             profile.sums_of(part.column)[:] = row_sums
     return profiles
@@ -163,9 +165,14 @@ def _refuse_other_scale(scale: Scale, profile: Profile) -> None:
         )
 
 
-def _tallied(part: ColumnScale, table: pl.DataFrame, groupings: Sequence[Groups]) -> list[tuple[Ints, Floats]]:
+def _tallied(
+    part: ColumnScale | ServiceScale, table: pl.DataFrame, groupings: Sequence[Groups]
+) -> list[tuple[Ints, Floats]]:
     """A column's counts and sums in each grouping, shapes `[groups, width]`."""
-    series = table[part.column] if part.column in table.columns else _nothing(part.column, table.height)
+    if isinstance(part, ServiceScale):
+        told = [_column(table, name) for name in part.columns]
+        return [_both_tallied(tuple(part.cells_of(told)), *groups) for groups in groupings]
+    series = _column(table, part.column)
     cells = None
     tallied = []
     for groups, number in groupings:
@@ -174,10 +181,14 @@ def _tallied(part: ColumnScale, table: pl.DataFrame, groupings: Sequence[Groups]
             tallied.append((counts[None, :], sums[None, :]))
             continue
         cells = tuple(part.cells(series)) if cells is None else cells
-        held: tuple[list[Ints], list[Floats]] = ([], [])
-        _tally(cells, groups, number, *held)
-        tallied.append((held[0][0], np.hstack(held[1]) if held[1] else np.empty((number, 0))))
+        tallied.append(_both_tallied(cells, groups, number))
     return tallied
+
+
+def _both_tallied(cells: Iterable[Cells], groups: Ints, number: int) -> tuple[Ints, Floats]:
+    held: tuple[list[Ints], list[Floats]] = ([], [])
+    _tally(cells, groups, number, *held)
+    return np.hstack(held[0]), np.hstack(held[1]) if held[1] else np.empty((number, 0))
 
 
 def _tally(cells: Iterable[Cells], groups: Ints, number: int, counts: list[Ints], sums: list[Floats]) -> None:
@@ -194,5 +205,8 @@ def _profiles(scale: Scale, counts: list[Ints], sums: list[Floats]) -> list[Prof
     return [Profile(scale, c, s) for c, s in zip(np.hstack(counts), all_sums, strict=True)]
 
 
-def _nothing(column: str, rows: int) -> pl.Series:
-    return pl.Series(column, [None], dtype=pl.Float64).new_from_index(0, rows)
+def _column(table: pl.DataFrame, column: str) -> pl.Series:
+    """A column of the table; one of nothing where it has none of this name."""
+    if column in table.columns:
+        return table[column]
+    return pl.Series(column, [None], dtype=pl.Float64).new_from_index(0, table.height)

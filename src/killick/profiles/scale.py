@@ -16,10 +16,12 @@ import msgspec
 
 from killick.identity import fingerprint
 from killick.profiles.categorical import CategoricalScale, fit_categorical
+from killick.profiles.delays import DelayScale
 from killick.profiles.kpis import KpiScale
 from killick.profiles.numeric import NumericScale, fit_numeric
 from killick.profiles.outcomes import OutcomeScale, ScoreScale
 from killick.profiles.outcomes_binary import BinaryOutcome
+from killick.profiles.service import ServiceScale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from killick.spec.document import Kind
 
 ColumnScale: TypeAlias = NumericScale | CategoricalScale | ScoreScale
-AnyScale: TypeAlias = NumericScale | CategoricalScale | ScoreScale | OutcomeScale | KpiScale
+AnyScale: TypeAlias = NumericScale | CategoricalScale | ScoreScale | ServiceScale | OutcomeScale | KpiScale | DelayScale
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,24 @@ class Scale:
     outcome: OutcomeScale | None = None
     facets: tuple[Facets, ...] = ()
     kpis: tuple[KpiScale, ...] = ()
+    service: ServiceScale | None = None
+    delay: DelayScale | None = None
 
     @cached_property
     def parts(self) -> tuple[AnyScale, ...]:
         """Every yardstick, those of what comes later last."""
-        return (*self.columns, *self.awaited)
+        return (*self.measured, *self.awaited)
 
     @cached_property
-    def awaited(self) -> tuple[OutcomeScale | KpiScale, ...]:
-        """The yardsticks of what is known only after the prediction: the outcome, and business figures."""
-        return (*((self.outcome,) if self.outcome else ()), *self.kpis)
+    def measured(self) -> tuple[ColumnScale | ServiceScale, ...]:
+        """The yardsticks of what is known with the prediction: its columns, and what the service tells of it."""
+        return (*self.columns, *((self.service,) if self.service else ()))
+
+    @cached_property
+    def awaited(self) -> tuple[OutcomeScale | KpiScale | DelayScale, ...]:
+        """The yardsticks of what is known only after the prediction: the outcome, business figures, and its delay."""
+        outcome = (self.outcome,) if self.outcome else ()
+        return (*outcome, *self.kpis, *((self.delay,) if self.delay else ()))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -78,6 +78,27 @@ def group_by(table: pl.DataFrame, by: SegmentBy, known: Collection[Segment] | No
     return Grouping(codes.to_numpy(), tuple(segments))
 
 
+def known_of(by: SegmentBy, known: Collection[Segment]) -> tuple[Segment, ...]:
+    """Return the segments of one grouping in their order, its rest at the end: the numbers of `code_segments`."""
+    names = [band.name for band in by]
+    mine = sorted(segment for segment in known if [name for name, _ in segment] == names and segment != _rest(names))
+    return (*mine, _rest(names))
+
+
+def code_segments(table: pl.DataFrame, by: SegmentBy, known: Collection[Segment]) -> pl.Series:
+    """Return which of `known_of` each row is in, as UInt16. A column that the table lacks is missing in every row.
+
+    >>> from killick.spec.document import Band
+    >>> known = [(("origin", "JFK"),), (("origin", "LGA"),)]
+    >>> code_segments(pl.DataFrame({"origin": ["LGA", "SFO"]}), (Band("origin", "origin"),), known).to_list()
+    [1, 2]
+    """
+    absent = [pl.lit(None, pl.String).alias(band.column) for band in by if band.column not in table.columns]
+    grouping = group_by(table.with_columns(absent), by, known)
+    places = {segment: place for place, segment in enumerate(known_of(by, known))}
+    return pl.Series(np.array([places[segment] for segment in grouping.segments], np.uint16)[grouping.codes])
+
+
 def where(table: pl.DataFrame, segment: Segment, groupings: Sequence[SegmentBy]) -> pl.DataFrame:
     """Return the rows of a segment."""
     bands = {band.name: band for by in groupings for band in by}

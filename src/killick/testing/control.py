@@ -7,10 +7,9 @@ nothing, whatever the store holds, and rolling back costs as much as was written
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, insort
 from contextlib import contextmanager
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -18,7 +17,17 @@ from killick.clock import Instant, Window
 from killick.errors import IllegalMove, StaleWrite
 from killick.identity import canonical_json
 from killick.ledger.entry import GENESIS, Entry
-from killick.ports.control import Batch, Command, Document, Identity, ProfileKey
+from killick.ports.control import (
+    Batch,
+    Command,
+    Document,
+    Half,
+    ProfileKey,
+    Quarantined,
+    Stretch,
+    merge_stretches,
+)
+from killick.testing.control_stored import ByWindow, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,13 +39,14 @@ V = TypeVar("V")
 
 # "No window" sorts before every window and lies inside none.
 _NO_WINDOW = Window(-(2**63), 2**63 - 1)
+_PAIR = 2
 
 
 class MemoryControl:
     """A `Control` that forgets everything with the process. Threads take turns, as they do on a real one."""
 
     def __init__(self) -> None:
-        self._stored = _Stored()
+        self._stored = Stored()
         self._turn = threading.Lock()
         self._owner: int | None = None
 
@@ -74,70 +84,10 @@ class MemoryControl:
                 self._owner = None
 
 
-class _ByWindow(Generic[K, V]):
-    """Values under a key and a window; finding those inside a window costs as much as they are."""
-
-    def __init__(self) -> None:
-        self.rows: dict[Window, dict[K, V]] = {}
-        self._windows: list[Window] = []
-
-    def copy(self) -> _ByWindow[K, V]:
-        """Return another of these with the same values."""
-        other: _ByWindow[K, V] = _ByWindow()
-        other.rows = {window: dict(row) for window, row in self.rows.items()}
-        other._windows = list(self._windows)
-        return other
-
-    def row(self, window: Window) -> dict[K, V]:
-        """Return the values of one window, to be read and written."""
-        if window not in self.rows:
-            self.rows[window] = {}
-            insort(self._windows, window)
-        return self.rows[window]
-
-    def inside(self, window: Window) -> Iterator[tuple[Window, dict[K, V]]]:
-        """Yield the windows that lie inside this one, in order, and their values."""
-        for place in range(bisect_left(self._windows, window.start, key=attrgetter("start")), len(self._windows)):
-            found = self._windows[place]
-            if found.start > window.end:
-                return
-            if window.covers(found):
-                yield found, self.rows[found]
-
-
-class _Stored:
-    """What is kept. Numbers count additions and are never given twice, so gaps in them mean nothing."""
-
-    def __init__(self) -> None:
-        self.models: dict[str, None] = {}
-        self.documents: dict[tuple[str, str], dict[str, Document]] = {}
-        self.batches: dict[str, Batch] = {}
-        self.batch_keys: dict[tuple[str, str, str, int], str] = {}
-        self.batches_of: dict[tuple[str, str], dict[str, Batch]] = {}
-        self.identities: dict[str, dict[str, Identity]] = {}
-        self.profiles: dict[tuple[str, str], _ByWindow[tuple[Any, ...], bytes]] = {}
-        self.verdicts: dict[str, _ByWindow[str, tuple[int, Verdict]]] = {}
-        self.commands: dict[str, Command] = {}
-        self.open: dict[str, dict[str, int]] = {}  # model -> key of what is not done -> its number
-        self.ledger: dict[int, Entry] = {}
-        self.number = 0
-
-    def copy(self) -> _Stored:
-        other = _Stored()
-        for name, held in vars(self).items():
-            copied = {key: _copied(value) for key, value in held.items()} if isinstance(held, dict) else held
-            setattr(other, name, copied)
-        return other
-
-    def next_number(self) -> int:
-        self.number += 1
-        return self.number
-
-
 class MemoryTransaction:
     """A `Transaction` in memory. `killick.ports.control.Transaction` says all that each method promises."""
 
-    def __init__(self, stored: _Stored) -> None:
+    def __init__(self, stored: Stored) -> None:
         self.is_open = True
         self._kept = stored
         self._undo: list[Callable[[], object]] = []
@@ -168,64 +118,144 @@ class MemoryTransaction:
         """Return the models of which anything was stored, in order."""
         return sorted(self._read().models)
 
-    def add_batch(self, batch: Batch) -> bool:
-        """Add a manifest row; False when its key is there already."""
-        kept = self._read()
-        key = (batch.model, batch.kind, batch.producer, batch.sequence)
-        if key in kept.batch_keys:
-            return False
-        if batch.batch_id in kept.batches:
-            raise StaleWrite(
-                f"batch {batch.batch_id!r} is there already, from another producer or under another sequence"
+    def deliver(self, model: str, kind: str, producer: str, sequence: int, receipt: bytes, at: Instant) -> bytes | None:
+        """Note a delivery; None, or the answer that it was given before."""
+        deliveries = self._read().deliveries
+        if self.is_delivered(model, kind, producer, sequence):
+            return next(
+                known
+                for (*key, first), (stretch, known) in deliveries.items()
+                if tuple(key) == (model, kind, producer) and first <= sequence <= stretch.last
             )
-        self._set(kept.batch_keys, key, batch.batch_id)
-        self._set(kept.batches, batch.batch_id, batch)
-        self._set(kept.batches_of.setdefault((batch.model, batch.kind), {}), batch.batch_id, batch)
+        stretch = Stretch(model, kind, producer, sequence, sequence, at)
+        self._set(deliveries, (model, kind, producer, sequence), (stretch, receipt))
+        return None
+
+    def is_delivered(self, model: str, kind: str, producer: str, sequence: int) -> bool:
+        """Whether a delivery was taken."""
+        return any(
+            tuple(key) == (model, kind, producer) and first <= sequence <= stretch.last
+            for (*key, first), (stretch, _) in self._read().deliveries.items()
+        )
+
+    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> None:
+        """Forget the answers to old deliveries, and of still older ones that they ever were."""
+        deliveries = self._read().deliveries
+        old = [(key, stretch) for key, (stretch, _) in sorted(deliveries.items()) if stretch.at < merge_before]
+        for key, _ in old:
+            self._drop(deliveries, key)
+        for stretch in merge_stretches(stretch for _, stretch in old if stretch.at >= drop_before):
+            self._set(deliveries, stretch[:4], (stretch, b""))
+
+    def add_batch(self, batch: Batch) -> None:
+        """Add a manifest row; a `StaleWrite` when its id is there already."""
+        kept = self._read()
+        if batch.batch_id in kept.batches:
+            raise StaleWrite(f"batch {batch.batch_id!r} is there already")
+        self._set(kept.batches, batch.batch_id, replace(batch, number=batch.number or kept.next_number()))
+        if batch.pending:
+            self._set(kept.pending, batch.batch_id, None)
         self._note(batch.model)
-        return True
 
     def batches(self, model: str, kind: str, window: Window | None = None) -> list[Batch]:
         """Return the batches that touch the window, oldest first, ties by id."""
-        every = self._read().batches_of.get((model, kind), {}).values()
-        found = [batch for batch in every if window is None or _touches(batch.window, window)]
+        mine = [batch for batch in self._read().batches.values() if (batch.model, batch.kind) == (model, kind)]
+        found = [batch for batch in mine if window is None or _touches(batch.window, window)]
         return sorted(found, key=lambda batch: (batch.window.start, batch.batch_id))
 
     def batch(self, batch_id: str) -> Batch | None:
         """Return a batch by its id."""
         return self._read().batches.get(batch_id)
 
-    def claim(self, model: str, prediction_ids: Sequence[str], batch_id: str) -> list[bool]:
-        """Claim identities for a batch; False marks a duplicate."""
-        known = self._read().identities.setdefault(model, {})
-        identity = Identity(batch_id, None)
-        fresh: list[str] = []
-        self._undo.append(lambda: [known.pop(name) for name in fresh])
-        flags = []
-        for prediction_id in prediction_ids:
-            is_fresh = prediction_id not in known
-            if is_fresh:
-                known[prediction_id] = identity
-                fresh.append(prediction_id)
-            flags.append(is_fresh)
-        if flags:
+    def pending(self, model: str | None = None) -> list[Batch]:
+        """Return the batches that are not in the profiles yet, in order of commit."""
+        kept = self._read()
+        waiting = sorted((kept.batches[name] for name in kept.pending), key=lambda batch: batch.number)
+        return [batch for batch in waiting if model in (None, batch.model)]
+
+    def settle(self, batch_ids: Sequence[str]) -> None:
+        """Mark batches as profiled; a `StaleWrite` when one is not pending."""
+        kept = self._read()
+        if set(batch_ids) - kept.pending.keys():
+            raise StaleWrite(f"one of {len(batch_ids)} batches is not pending; read the manifest again")
+        for name in set(batch_ids):
+            self._drop(kept.pending, name)
+            self._set(kept.batches, name, replace(kept.batches[name], pending=False))
+
+    def replace_batches(self, batch_ids: Sequence[str], by: Sequence[Batch] = ()) -> None:
+        """Put batches in the place of others, which are no more."""
+        kept = self._read()
+        if set(batch_ids) - kept.batches.keys():
+            raise StaleWrite(f"one of {len(batch_ids)} batches is not there; read the manifest again")
+        for name in set(batch_ids):
+            self._drop(kept.batches, name)
+            self._drop(kept.pending, name)
+        for batch in by:
+            self.add_batch(batch)
+
+    def paths(self) -> set[str]:
+        """Return the paths of all batches there are."""
+        return {batch.path for batch in self._read().batches.values()}
+
+    def repend(self, model: str) -> None:
+        """Make every batch of predictions and outcomes pending again."""
+        kept = self._read()
+        for name, batch in list(kept.batches.items()):
+            if batch.model == model and batch.kind in ("predictions", "shadows", "outcomes"):
+                self._set(kept.batches, name, replace(batch, pending=True))
+                self._set(kept.pending, name, None)
+
+    def tally(self, model: str, counts: Mapping[str, int]) -> None:
+        """Add to a model's running totals, by name."""
+        totals = self._read().tallies.setdefault(model, {})
+        for name, number in counts.items():
+            if number:
+                self._set(totals, name, totals.get(name, 0) + number)
+                self._note(model)
+
+    def tallies(self, model: str) -> dict[str, int]:
+        """Return a model's running totals."""
+        return dict(sorted(self._read().tallies.get(model, {}).items()))
+
+    def quarantine(self, model: str, rows: Sequence[Quarantined], *, keep: int) -> None:
+        """Keep rows that could not be used, of all a model's the newest `keep`."""
+        kept = self._read()
+        held = kept.quarantine.setdefault(model, {})
+        for row in rows:
+            self._set(held, kept.next_number(), row)
             self._note(model)
-        return flags
+        for number in sorted(held)[: max(len(held) - keep, 0)]:
+            self._drop(held, number)
 
-    def identities(self, model: str, prediction_ids: Iterable[str]) -> dict[str, Identity]:
-        """Return what is known of these predictions."""
-        known = self._read().identities.get(model, {})
-        return {name: known[name] for name in prediction_ids if name in known}
+    def quarantined(self, model: str, limit: int) -> list[Quarantined]:
+        """Return the newest rows that could not be used, newest first."""
+        held = self._read().quarantine.get(model, {})
+        return [held[number] for number in sorted(held, reverse=True)[:limit]]
 
-    def set_labels(self, model: str, labels: Mapping[str, int]) -> None:
-        """Remember which label of each prediction is counted."""
-        known = self._read().identities.get(model, {})
-        before = {name: known[name] for name in labels if name in known}
-        self._undo.append(lambda: known.update(before))
-        known.update({name: Identity(before[name].batch_id, labels[name]) for name in before})
+    def hold(self, model: str, halves: Sequence[Half]) -> None:
+        """Hold halves of predictions; one that is held already is passed over."""
+        held = self._read().halves.setdefault(model, {})
+        for half in halves:
+            if half[:2] not in held:
+                self._set(held, half[:2], half)
+            self._note(model)
+
+    def halves(self, model: str, before: Instant, limit: int) -> list[list[Half]]:
+        """Return pairs of halves, and lone ones that were held before an instant, in the order of holding."""
+        found: dict[str, list[Half]] = {}
+        for half in self._read().halves.get(model, {}).values():
+            found.setdefault(half.half_id, []).append(half)
+        return [held for held in found.values() if len(held) == _PAIR or held[0].at < before][: -(-limit // _PAIR)]
+
+    def release(self, model: str, half_ids: Sequence[str]) -> None:
+        """Hold no longer what has these ids."""
+        held = self._read().halves.get(model, {})
+        for key in [key for key in held if key[0] in set(half_ids)]:
+            self._drop(held, key)
 
     def add_profiles(self, model: str, scale: str, profiles: Mapping[ProfileKey, bytes]) -> None:
         """Replace (or insert) the packed profiles of these keys."""
-        by_window = self._read().profiles.setdefault((model, scale), _ByWindow())
+        by_window = self._read().profiles.setdefault((model, scale), ByWindow())
         for key, body in profiles.items():
             self._set(by_window.row(key.window), key[:3], body)
         if profiles:
@@ -234,7 +264,7 @@ class MemoryTransaction:
     def profiles(self, model: str, scale: str, window: Window) -> dict[ProfileKey, bytes]:
         """Return the packed profiles inside the window, in order of their keys."""
         series: dict[tuple[Any, ...], list[tuple[Window, bytes]]] = {}
-        for found, row in self._read().profiles.get((model, scale), _ByWindow()).inside(window):
+        for found, row in self._read().profiles.get((model, scale), ByWindow()).inside(window):
             for name, body in row.items():
                 series.setdefault(name, []).append((found, body))
         return {
@@ -245,14 +275,22 @@ class MemoryTransaction:
 
     def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:
         """Remove profiles."""
-        by_window = self._read().profiles.get((model, scale), _ByWindow())
+        by_window = self._read().profiles.get((model, scale), ByWindow())
         for key in keys:
             self._drop(by_window.row(key.window), key[:3])
+
+    def expire_profiles(self, model: str, before: Instant) -> None:
+        """Remove the profiles whose windows end at an instant or before it."""
+        for (owner, _), by_window in self._read().profiles.items():
+            if owner == model:
+                for window in [window for window in by_window.rows if window.end <= before]:
+                    for key in list(by_window.rows[window]):
+                        self._drop(by_window.rows[window], key)
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:
         """Store verdicts; a later one of the same fingerprint and window replaces the earlier, in its place."""
         kept = self._read()
-        by_window = kept.verdicts.setdefault(model, _ByWindow())
+        by_window = kept.verdicts.setdefault(model, ByWindow())
         for verdict in verdicts:
             row = by_window.row(verdict.window or _NO_WINDOW)
             fingerprint = verdict.fingerprint
@@ -264,7 +302,7 @@ class MemoryTransaction:
     def verdicts(self, model: str, window: Window | None = None, check: str | None = None) -> list[Verdict]:
         """Return verdicts inside the window, in order of window start, then as they were added."""
         found: list[tuple[int, int, Verdict]] = []
-        for at, row in self._read().verdicts.get(model, _ByWindow()).inside(window or _NO_WINDOW):
+        for at, row in self._read().verdicts.get(model, ByWindow()).inside(window or _NO_WINDOW):
             found += [(at.start, number, it) for number, it in row.values() if check is None or it.check == check]
         return [verdict for _, _, verdict in sorted(found, key=lambda it: it[:2])]
 
@@ -307,7 +345,7 @@ class MemoryTransaction:
         """Return the whole ledger, oldest first."""
         return list(self._read().ledger.values())
 
-    def _read(self) -> _Stored:
+    def _read(self) -> Stored:
         if not self.is_open:
             raise IllegalMove("the transaction has ended; begin another one")
         return self._kept
@@ -332,7 +370,3 @@ class MemoryTransaction:
 
 def _touches(one: Window, other: Window) -> bool:
     return one.start < other.end and other.start < one.end
-
-
-def _copied(held: Any) -> Any:  # noqa: ANN401 - a container of the store, or one of the frozen values in it
-    return held.copy() if isinstance(held, dict | _ByWindow) else held

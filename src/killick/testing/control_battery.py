@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 from killick.clock import HOUR, Window
 from killick.errors import IllegalMove, StaleWrite
 from killick.ledger.chain import extend, verify
+from killick.ports.control import Half, Quarantined
 from killick.testing.control_examples import MODEL, SCALE, a_batch, a_command, a_fact, a_key, a_verdict, raises
 from killick.testing.control_laws import LAWS
+from killick.testing.telemetry_laws import TELEMETRY_LAWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +48,9 @@ class Law:
 
 def control_battery(make: Make, *, reopen: Callable[[Control], Control] | None = None) -> list[Law]:
     """Return the laws, for the stores that `make` makes."""
-    laws = [Law(law.__name__, law.__doc__ or "", partial(law, make)) for law in (*TRANSACTION_LAWS, *LAWS)]
+    laws = [
+        Law(law.__name__, law.__doc__ or "", partial(law, make)) for law in (*TRANSACTION_LAWS, *LAWS, *TELEMETRY_LAWS)
+    ]
     if reopen:
         laws += [Law(law.__name__, law.__doc__ or "", partial(law, make, reopen)) for law in REOPENING_LAWS]
     return laws
@@ -56,7 +60,7 @@ def control_battery(make: Make, *, reopen: Callable[[Control], Control] | None =
 
 
 def a_block_that_raises_leaves_nothing_behind(make: Make) -> None:
-    """State, manifest, identities, labels, profiles, verdicts, outbox and ledger roll back as one, kills included."""
+    """State, manifest, deliveries, profiles, verdicts, outbox and ledger roll back as one, kills included."""
     control = make()
     with control.transaction() as t:
         _write_everything(t, 1)
@@ -64,7 +68,9 @@ def a_block_that_raises_leaves_nothing_behind(make: Make) -> None:
     for error in (StaleWrite, KeyboardInterrupt):
         with raises(error), control.transaction() as t:
             _write_everything(t, 2)
-            t.set_labels(MODEL, {"p1": 0})
+            t.settle(["batch-1"])
+            t.replace_batches(["batch-2"])
+            t.release(MODEL, ["half-1"])
             t.drop_profiles(MODEL, SCALE, [a_key(1)])
             t.add_verdicts(MODEL, [a_verdict(1, value=99.0)])
             t.finish("command-1", 5)
@@ -81,7 +87,9 @@ def a_transaction_sees_its_own_writes(make: Make) -> None:
         assert (document.body, document.revision) == (b"body 1", 1)
         assert batch == a_batch(1)
         assert t.batches(MODEL, "predictions") == [batch]
-        assert t.identities(MODEL, ["p1"])["p1"] == ("batch-1", 1)
+        assert t.pending(MODEL) == [batch]
+        assert t.deliver(MODEL, "predictions", "host", 1, b"again", 9) == b"taken 1"
+        assert t.tallies(MODEL) == {"accepted": 1}
         assert t.profiles(MODEL, SCALE, Window(0, 9 * HOUR)) == {a_key(1): b"profile 1"}
         assert t.verdicts(MODEL) == [a_verdict(1)]
         assert t.due(MODEL, 10) == [a_command(1)]
@@ -207,8 +215,10 @@ def _write_everything(t: Transaction, number: int) -> None:
     """Write one of everything there is."""
     t.put("alias", MODEL, f"live-{number}", f"body {number}".encode(), revision=0)
     t.add_batch(a_batch(number))
-    t.claim(MODEL, [f"p{number}", f"q{number}"], f"batch-{number}")
-    t.set_labels(MODEL, {f"p{number}": 1})
+    t.deliver(MODEL, "predictions", "host", number, f"taken {number}".encode(), 1)
+    t.tally(MODEL, {"accepted": number})
+    t.quarantine(MODEL, [Quarantined(number, b"bad")], keep=9)
+    t.hold(MODEL, [Half(f"half-{number}", "request", 1, b"half")])
     t.add_profiles(MODEL, SCALE, {a_key(number): f"profile {number}".encode()})
     t.add_verdicts(MODEL, [a_verdict(number)])
     t.post(a_command(number))
@@ -217,13 +227,15 @@ def _write_everything(t: Transaction, number: int) -> None:
 
 def _everything(control: Control) -> list[object]:
     """Read all that `_write_everything` may have written."""
-    names = [f"{letter}{number}" for letter in "pq" for number in (1, 2)]
     with control.transaction() as t:
         return [
             t.models(),
             t.documents("alias", MODEL),
             t.batches(MODEL, "predictions"),
-            t.identities(MODEL, names),
+            t.pending(),
+            t.tallies(MODEL),
+            t.quarantined(MODEL, 9),
+            t.halves(MODEL, before=9, limit=9),
             t.profiles(MODEL, SCALE, Window(0, 99 * HOUR)),
             t.verdicts(MODEL),
             t.due(MODEL, 99),

@@ -19,8 +19,6 @@ def a_batch(number: int, **other: Any) -> Batch:  # noqa: ANN401 - fields of a b
         "batch_id": f"batch-{number}",
         "model": MODEL,
         "kind": "predictions",
-        "producer": "host-1",
-        "sequence": number,
         "path": f"model={MODEL}/batch-{number}.parquet",
         "rows": 100,
         "window": Window(number * HOUR, (number + 1) * HOUR),

@@ -70,12 +70,12 @@ def models_are_those_of_which_anything_was_stored(make: Make) -> None:
         t.documents("incident", "asked-about")
         t.put("plan", "m-document", "a", b"", revision=0)
         t.add_batch(a_batch(1, model="m-batch"))
-        t.claim("m-claim", ["p"], "b")
+        t.tally("m-tally", {"accepted": 1})
         t.add_profiles("m-profile", SCALE, {a_key(1): b""})
         t.add_verdicts("m-verdict", [a_verdict(1)])
         t.post(a_command(1, model="m-command"))
         t.append(extend(None, a_fact("x", model="m-ledger")))
-        names = ["m-batch", "m-claim", "m-command", "m-document", "m-ledger", "m-profile", "m-verdict"]
+        names = ["m-batch", "m-command", "m-document", "m-ledger", "m-profile", "m-tally", "m-verdict"]
         assert t.models() == names
 
 
@@ -102,91 +102,11 @@ def big_and_strange_values_come_back_as_they_were(make: Make) -> None:
             assert document is not None
             assert document.body == body
         assert t.models() == sorted("model " + name for name in names)
-        assert t.claim(MODEL, names, "batch") == [True] * len(names)
-        assert t.claim(MODEL, names, "batch") == [False] * len(names)
-        assert t.identities(MODEL, names).keys() == set(names)
+        assert [t.deliver(MODEL, "outcomes", name, 2**62, body, 1) for name in names] == [None] * len(names)
+        assert [t.deliver(MODEL, "outcomes", name, 2**62, b"", 2) for name in names] == [body] * len(names)
         key = ProfileKey("版本", "live", tuple((name, name) for name in names), far)
         t.add_profiles(MODEL, SCALE, {key: b""})
         assert t.profiles(MODEL, SCALE, far) == {key: b""}
-
-
-# --------------------------------------------------------------------------------------------------- manifest
-
-
-def a_batch_is_added_once(make: Make) -> None:
-    """The same (model, kind, producer, sequence) changes nothing, under another id and path either; it says so."""
-    control = make()
-    with control.transaction() as t:
-        assert t.add_batch(a_batch(1))
-        assert not t.add_batch(a_batch(1))
-        assert not t.add_batch(a_batch(1, batch_id="again"))
-        assert t.add_batch(a_batch(1, batch_id="other model", model="another"))
-        assert t.add_batch(a_batch(2))
-        with raises(StaleWrite):
-            t.add_batch(a_batch(3, batch_id="batch-2"))
-    with control.transaction() as t:
-        assert [batch.batch_id for batch in t.batches(MODEL, "predictions")] == ["batch-1", "batch-2"]
-        assert t.batch("again") is None
-        assert t.batch("batch-1") == a_batch(1)
-
-
-def batches_are_found_by_the_window_they_touch(make: Make) -> None:
-    """Half-open at both ends, oldest first, ties by id; other kinds and models are not among them."""
-    spans = {"d": (2, 4), "c": (0, 2), "b": (2, 3), "a": (3, 5), "wide": (0, 9)}
-    with make().transaction() as t:
-        for sequence, (name, (start, end)) in enumerate(spans.items()):
-            t.add_batch(a_batch(sequence, batch_id=name, window=Window(start * HOUR, end * HOUR)))
-        t.add_batch(a_batch(9, batch_id="other kind", kind="outcomes", window=Window(2 * HOUR, 3 * HOUR)))
-
-        def found(window: Window | None) -> list[str]:
-            return [batch.batch_id for batch in t.batches(MODEL, "predictions", window)]
-
-        assert found(None) == ["c", "wide", "b", "d", "a"]
-        assert found(Window(2 * HOUR, 3 * HOUR)) == ["wide", "b", "d"]
-        assert found(Window(3 * HOUR, 4 * HOUR)) == ["wide", "d", "a"]
-        assert found(Window(9 * HOUR, 10 * HOUR)) == []
-
-
-def an_identity_is_claimed_once(make: Make) -> None:
-    """By the first of its copies, within a call and across calls; another model's are its own."""
-    control = make()
-    with control.transaction() as t:
-        assert t.claim(MODEL, ["a", "b", "a", "c", "b"], "one") == [True, True, False, True, False]
-        assert t.claim(MODEL, ["d", "c", "d"], "two") == [True, False, False]
-        assert t.claim("another", ["a"], "three") == [True]
-        assert t.claim(MODEL, [], "four") == []
-    with control.transaction() as t:
-        assert t.claim(MODEL, ["d", "e"], "five") == [False, True]
-        found = t.identities(MODEL, ["a", "d", "e", "unknown", "a"])
-        assert found == {"a": ("one", None), "d": ("two", None), "e": ("five", None)}
-
-
-def labels_are_remembered_and_corrected(make: Make) -> None:
-    """The last label counts; claiming again does not forget it; ids that nobody claimed are passed over."""
-    with make().transaction() as t:
-        t.claim(MODEL, ["a", "b", "c"], "one")
-        t.claim("another", ["a"], "one")
-        t.set_labels(MODEL, {"a": 1, "b": 0, "unknown": 1})
-        t.set_labels(MODEL, {"b": 1})
-        t.set_labels(MODEL, {})
-        t.claim(MODEL, ["a"], "two")
-        assert t.identities(MODEL, ["a", "b", "c", "unknown"]) == {"a": ("one", 1), "b": ("one", 1), "c": ("one", None)}
-        assert t.identities("another", ["a"]) == {"a": ("one", None)}
-
-
-def many_identities_are_claimed_in_one_call(make: Make) -> None:
-    """More than a database takes as parameters of one statement."""
-    ids = [f"flight-{number}" for number in range(20_000)]
-    delayed = ids[:15_000]
-    control = make()
-    with control.transaction() as t:
-        assert all(t.claim(MODEL, ids, "one"))
-        t.set_labels(MODEL, dict.fromkeys(delayed, 1))
-    with control.transaction() as t:
-        assert t.claim(MODEL, [*ids, "new"], "two") == [False] * len(ids) + [True]
-        found = t.identities(MODEL, ids)
-        assert len(found) == len(ids)
-        assert sum(identity.label or 0 for identity in found.values()) == len(delayed)
 
 
 # --------------------------------------------------------------------------------------------------- profiles, verdicts
@@ -217,6 +137,18 @@ def profiles_are_replaced_and_dropped(make: Make) -> None:
         t.drop_profiles(MODEL, SCALE, [a_key(3), a_key(7), a_key(3, role="nobody")])
         t.drop_profiles(MODEL, "another scale", [a_key(1)])
         assert t.profiles(MODEL, SCALE, Window(0, 9 * HOUR)) == {a_key(1): b"new", a_key(2): b"stays"}
+
+
+def profiles_expire_with_their_windows(make: Make) -> None:
+    """Of one model, on every scale: those that end by then, and no more."""
+    with make().transaction() as t:
+        t.add_profiles(MODEL, SCALE, {a_key(number): b"body" for number in range(4)})
+        t.add_profiles(MODEL, "another scale", {a_key(0): b"other"})
+        t.add_profiles("another", SCALE, {a_key(0): b"other"})
+        t.expire_profiles(MODEL, 2 * HOUR)
+        assert list(t.profiles(MODEL, SCALE, Window(0, 9 * HOUR))) == [a_key(2), a_key(3)]
+        assert t.profiles(MODEL, "another scale", Window(0, 9 * HOUR)) == {}
+        assert t.profiles("another", SCALE, Window(0, 9 * HOUR)) == {a_key(0): b"other"}
 
 
 def verdicts_come_in_order_of_window_and_of_adding(make: Make) -> None:
@@ -353,13 +285,9 @@ LAWS: tuple[Callable[[Make], None], ...] = (
     documents_come_in_order_of_their_keys,
     models_are_those_of_which_anything_was_stored,
     big_and_strange_values_come_back_as_they_were,
-    a_batch_is_added_once,
-    batches_are_found_by_the_window_they_touch,
-    an_identity_is_claimed_once,
-    labels_are_remembered_and_corrected,
-    many_identities_are_claimed_in_one_call,
     profiles_are_found_by_the_window_that_holds_them,
     profiles_are_replaced_and_dropped,
+    profiles_expire_with_their_windows,
     verdicts_come_in_order_of_window_and_of_adding,
     a_later_verdict_replaces_the_earlier_in_its_place,
     every_field_of_a_verdict_comes_back,

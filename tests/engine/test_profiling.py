@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from killick.checks.performance import labels_of, measure
 from killick.clock import HOUR, Window
-from killick.engine.ingest import SHADOWS, known_in, labelled_between
+from killick.engine.recall import known_in, labelled_between
 from killick.telemetry.columns import LABEL, PREDICTION_ID, ROLE, VERSION
 from killick.telemetry.segments import REST
 from killick.testing.simulator import MODEL
@@ -129,7 +129,7 @@ def test_an_outcome_told_twice_in_a_window_is_one_label_for_the_judge():
     shop.predict(rows)
     shop.turn_out(dict.fromkeys(ids(rows), 0), at=LONG_AFTER - 2 * HOUR)
     shop.turn_out(dict.fromkeys(ids(rows), 1), at=LONG_AFTER - HOUR)
-    known = known_in(shop.world, MODEL, Window(LONG_AFTER - 3 * HOUR, LONG_AFTER))
+    known = known_in(shop.world, shop.story.spec, Window(LONG_AFTER - 3 * HOUR, LONG_AFTER))
     assert known[LABEL].to_list() == [1] * 10
 
 
@@ -150,11 +150,11 @@ def test_shadows_have_the_identities_of_those_that_were_answered():
     shop = Shop.opened()
     rows = shop.orders(20)
     along = rows.with_columns(pl.lit("v2").alias(VERSION), pl.lit("shadow").alias(ROLE))
-    assert shop.predict(along, kind=SHADOWS, sequence=1) == 0
-    assert shop.predict(rows, sequence=1) == 0
+    assert shop.predict(along) == 0
+    assert shop.predict(rows) == 0
     shop.turn_out(dict.fromkeys(ids(rows), 1))
     assert shop.counted().rows == 20
-    known = known_in(shop.world, MODEL, Window(0, LONG_AFTER))
+    known = known_in(shop.world, shop.story.spec, Window(0, LONG_AFTER))
     assert sorted(known[ROLE].to_list()) == ["live"] * 20 + ["shadow"] * 20
 
 

@@ -1,0 +1,152 @@
+"""Aging: fine windows become days, small files become large ones, and what is too old goes.
+
+Every step is one transaction and may be repeated; files that are no longer in the manifest are swept later, so that
+whoever is reading them can finish. Age is measured in a model's own time, by the newest event that it has seen: a
+history that is sent today is not old.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from killick.clock import DAY, HOUR, Window
+from killick.engine.identities import OUTCOME_IDS, PREDICTION_IDS
+from killick.engine.receive import GAUGES, OUTCOMES, PREDICTIONS, SHADOWS
+from killick.engine.turns import old_before, read_turn, write_turn
+from killick.errors import StaleWrite
+from killick.identity import derive_id
+from killick.ports.control import Batch
+from killick.profiles.codec import pack_profile, unpack_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from killick.clock import Instant
+    from killick.engine.profiling import Watched
+    from killick.engine.world import World
+    from killick.ports.control import ProfileKey, Transaction
+    from killick.profiles.profile import Profile
+
+
+# What lies in an hour's folder is merged when there are so many files, or when the hour has been over for a while.
+_FILES_MAX, _OVER_FOR = 16, HOUR
+# A merged file holds no more: it is read whole when a batch of it is asked for.
+_MERGED_ROWS_MAX = 2_000_000
+# How long the answers to deliveries are kept: a spool that was left lying for a weekend still gets them.
+_ANSWERS_FOR = 7 * DAY
+
+
+def age(world: World, watched: Watched) -> None:
+    """Merge windows and files, and drop what is older than the spec keeps; in the model's own time.
+
+    Raises:
+        OutsideError: archive or store failed; what was done is done.
+    """
+    model = watched.spec.model
+    with world.control.transaction() as t:
+        turn, _ = read_turn(t, model)
+    if not turn.number or turn.newest < 0:
+        return
+    with suppress(StaleWrite):  # a round of profiling came in between: the rest is done next time
+        age_windows(world, watched, turn.newest)
+    for kind in (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES):
+        compact(world, model, kind, turn.newest)
+    expire(world, watched, turn.newest - watched.spec.keep.days * DAY)
+
+
+def compact(world: World, model: str, kind: str, now: Instant) -> int:
+    """Merge the small files of hours: many of them at once, and all of an hour that is over. Return how many went.
+
+    Rows stay in the order of commit, so that the first copy of a prediction stays the first.
+    """
+    with world.control.transaction() as t:
+        batches = [
+            batch for batch in t.batches(model, kind) if not batch.pending and batch.rows < _MERGED_ROWS_MAX // 2
+        ]
+    hours: dict[Window, list[Batch]] = {}
+    for batch in sorted(batches, key=lambda batch: batch.number):
+        hours.setdefault(Window.around(batch.window.start, HOUR), []).append(batch)
+    merged = 0
+    for hour, held in hours.items():
+        is_over = hour.end + _OVER_FOR <= now
+        for group in _groups(held):
+            if len(group) >= (2 if is_over else _FILES_MAX):
+                merged += _merge_files(world, group)
+    return merged
+
+
+def _groups(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
+    group: list[Batch] = []
+    for batch in batches:
+        if group and sum(one.rows for one in group) + batch.rows > _MERGED_ROWS_MAX:
+            yield group
+            group = []
+        group.append(batch)
+    yield group
+
+
+def _merge_files(world: World, group: Sequence[Batch]) -> int:
+    first = group[0]
+    names = [batch.batch_id for batch in group]
+    tables = [world.archive.read(batch.path) for batch in group]
+    table = pl.concat(tables, how="diagonal_relaxed")
+    batch_id = derive_id("batch", first.model, first.kind, "merged", *names)
+    path = world.archive.write(first.model, first.kind, batch_id, table)
+    span = Window(min(batch.window.start for batch in group), max(batch.window.end for batch in group))
+    written = max(batch.written_at for batch in group)
+    whole = Batch(
+        batch_id, first.model, first.kind, path, table.height, span, written, pending=False, number=first.number
+    )
+    with suppress(StaleWrite), world.control.transaction() as t:
+        t.replace_batches(names, [whole])
+        return len(names)
+    return 0  # another host was faster, and its file is as good
+
+
+def expire(world: World, watched: Watched, before: Instant) -> None:
+    """Drop rows, identities and profiles that are wholly older than an instant."""
+    model, ever = watched.spec.model, Window(-(2**62), before)
+    with world.control.transaction() as t:
+        for kind in (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES, PREDICTION_IDS, OUTCOME_IDS):
+            old = [batch.batch_id for batch in t.batches(model, kind, ever) if batch.window.end <= before]
+            t.replace_batches(old)
+        t.expire_profiles(model, before)
+
+
+def forget_answers(world: World, now: Instant) -> None:
+    """Forget the answers to old deliveries, and after a year that they were."""
+    with world.control.transaction() as t:
+        t.age_deliveries(now - _ANSWERS_FOR, now - 365 * DAY)
+
+
+def age_windows(world: World, watched: Watched, now: Instant) -> None:
+    """Merge the fine windows of the days that have become old since the last time.
+
+    Raises:
+        StaleWrite: a round of profiling came in between; the days that were done are done.
+    """
+    while True:
+        with world.control.transaction() as t:
+            turn, revision = read_turn(t, watched.spec.model)
+            if not turn.number or turn.aged >= old_before(now):
+                return
+            day = Window.around(turn.aged, DAY)
+            _merge_day(t, watched, day)
+            write_turn(t, watched.spec.model, turn.until(day.end), revision)
+
+
+def _merge_day(t: Transaction, watched: Watched, day: Window) -> None:
+    model, scale = watched.spec.model, watched.scale
+    held = t.profiles(model, scale.fingerprint, day)
+    fine = [key for key in held if key.window != day]
+    if not fine:
+        return
+    merged: dict[ProfileKey, Profile] = {}
+    for key, packed in sorted(held.items()):
+        whole, profile = key._replace(window=day), unpack_profile(packed, scale)
+        merged[whole] = merged[whole] + profile if whole in merged else profile
+    t.drop_profiles(model, scale.fingerprint, fine)
+    t.add_profiles(model, scale.fingerprint, {key: pack_profile(profile) for key, profile in merged.items()})

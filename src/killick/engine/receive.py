@@ -1,0 +1,265 @@
+"""Receive: what was sent is durable before it is acknowledged, and is there once, however often it is sent.
+
+A delivery is what one producer sent under one sequence. Its rows are written to a file, which is fsynced; then one
+transaction adds the manifest row and notes the delivery with the answer that it gets (DESIGN D3). A delivery that comes
+again gets that answer again, and leaves nothing. Deliveries that come at the same time share files and the
+transaction: a fsync costs as much for a hundred as for one (group commit: Gawlick and Kinkade 1985).
+Nothing is counted here: whoever profiles the batch does that (`engine/profiling.py`).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import polars as pl
+
+from killick.clock import Window
+from killick.engine.joining import SENT
+from killick.errors import OutsideError
+from killick.identity import derive_id
+from killick.ports.control import Batch, Half, Quarantined
+from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, ROLE
+from killick.telemetry.quarantine import Rejected  # noqa: TC001 - msgspec reads the annotation of a receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from killick.clock import Instant
+    from killick.engine.world import World
+    from killick.ports.control import Transaction
+
+PREDICTIONS, OUTCOMES, GAUGES = "predictions", "outcomes", "gauges"
+# What shadows said is sent with the predictions, and lies in files of its own: nobody was answered by it.
+SHADOWS = "shadows"
+PROFILED = (PREDICTIONS, SHADOWS, OUTCOMES)
+# Rows that could not be used, of each model: enough to see what is wrong, and no store of its own.
+QUARANTINED_MAX = 1_000
+# The answer to a delivery whose rows were taken so long ago that nobody remembers how many they were.
+_FORGOTTEN = b'{"accepted":0}'
+# What waits to be committed; more is refused, and the sender comes back.
+_WAITING_MAX = 10_000
+# One file holds no more of a group: the rest is the next group's, so that no one waits for all.
+_GROUP_ROWS_MAX = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one producer sent under one sequence: usable rows, and those that were rejected.
+
+    `table` has the house's columns; `rejected` names the first rejected rows, `rejected_rows` counts all.
+    """
+
+    model: str
+    kind: str
+    producer: str
+    sequence: int
+    table: pl.DataFrame
+    rejected: tuple[Rejected, ...] = ()
+    rejected_rows: int = 0
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The answer to a delivery: rows accepted, rows quarantined, and whether it had been taken before."""
+
+    accepted: int
+    quarantined: tuple[Rejected, ...] = ()
+    duplicate: bool = False
+
+
+def commit(world: World, deliveries: Sequence[Delivery], now: Instant, attempt: int = 0) -> list[Receipt]:
+    """Make deliveries durable as one, and return the answer to each, in order.
+
+    Args:
+        world: where they are kept.
+        deliveries: what was sent; of one that is in it twice, the second is a repetition.
+        now: when it came.
+        attempt: another number each time that other deliveries may be in the group. Files are named by it: a commit
+            of which nobody knows whether it succeeded may have made one part of the manifest.
+
+    Raises:
+        OutsideError: archive or store failed; nothing of any of them is there, and they may be sent again.
+    """
+    taken: dict[int, bytes] = {}
+    while True:
+        fresh = [(at, one) for at, one in enumerate(deliveries) if at not in taken]
+        answers = [Receipt(one.table.height, one.rejected) for one in deliveries]
+        batches = _written(world, [one for _, one in fresh], now, attempt)
+        try:
+            with world.control.transaction() as t:
+                for at, one in fresh:
+                    receipt = msgspec.json.encode(answers[at])
+                    known = t.deliver(one.model, one.kind, one.producer, one.sequence, receipt, now)
+                    if known is not None:
+                        taken[at] = known or _FORGOTTEN
+                    else:
+                        _count(t, one, now)
+                _refuse_taken([at for at, _ in fresh], taken)
+                for batch in batches:
+                    t.add_batch(batch)
+        except _TakenBeforeError:
+            # Seldom: a sender that did not hear the answer. The files hold rows that are there already; they are swept.
+            attempt = -attempt - 1
+            continue
+        return [_again(taken[at]) if at in taken else answer for at, answer in enumerate(answers)]
+
+
+def _refuse_taken(fresh: Sequence[int], taken: Mapping[int, bytes]) -> None:
+    if any(at in taken for at in fresh):
+        raise _TakenBeforeError
+
+
+class _TakenBeforeError(Exception):
+    """A delivery of the group turned out to be in: the transaction is rolled back, and made without it."""
+
+
+def _again(receipt: bytes) -> Receipt:
+    return msgspec.structs.replace(msgspec.json.decode(receipt, type=Receipt), duplicate=True)
+
+
+def _written(world: World, deliveries: Iterable[Delivery], now: Instant, attempt: int) -> list[Batch]:
+    """Write the rows of each model and kind into one file."""
+    groups: dict[tuple[str, str], list[tuple[Delivery, pl.DataFrame]]] = {}
+    for one in deliveries:
+        for kind, table in _by_kind(one):
+            if table.height:
+                groups.setdefault((one.model, kind), []).append((one, table))
+    batches = []
+    for (model, kind), group in groups.items():
+        tables = [table for _, table in group]
+        table = tables[0] if len(tables) == 1 else pl.concat(tables, how="diagonal_relaxed")
+        first, _ = group[0]
+        batch_id = derive_id("batch", model, kind, first.producer, first.sequence, world.host, attempt)
+        path = world.archive.write(model, kind, batch_id, table)
+        times = table[EVENT_TIME]
+        window = Window(int(times.min()), int(times.max()) + 1)  # type: ignore[arg-type]
+        batches.append(Batch(batch_id, model, kind, path, table.height, window, now, pending=kind in PROFILED))
+    return batches
+
+
+def _by_kind(delivery: Delivery) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield a delivery's rows by where they lie; an outcome lies where it became known, and says when it was sent."""
+    table = delivery.table
+    if delivery.kind == OUTCOMES:
+        sent = pl.lit(delivery.sequence, pl.Int64).alias(SENT)
+        yield OUTCOMES, table.with_columns(pl.col(KNOWN_AT).alias(EVENT_TIME), sent)
+    elif delivery.kind == PREDICTIONS and ROLE in table.columns:
+        along = (table[ROLE] == "shadow").fill_null(value=False)
+        yield PREDICTIONS, table.filter(~along) if along.any() else table
+        yield SHADOWS, table.filter(along)
+    else:
+        yield delivery.kind, table
+
+
+def _count(t: Transaction, delivery: Delivery, now: Instant) -> None:
+    t.tally(
+        delivery.model,
+        {
+            f"{delivery.kind}.accepted": delivery.table.height,
+            f"{delivery.kind}.quarantined": max(delivery.rejected_rows, len(delivery.rejected)),
+        },
+    )
+    bad = [
+        Quarantined(now, msgspec.json.encode({"kind": delivery.kind, **msgspec.structs.asdict(row)}))
+        for row in delivery.rejected
+    ]
+    t.quarantine(delivery.model, bad, keep=QUARANTINED_MAX)
+
+
+class Receiver:
+    """Takes deliveries from any thread, and answers each when it is durable.
+
+    One thread of its own commits what has come while the last commit was under way.
+
+    Args:
+        world: where they are kept.
+        now: tells the time.
+    """
+
+    def __init__(self, world: World, now: Callable[[], Instant]) -> None:
+        self._world = world
+        self._now = now
+        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(_WAITING_MAX)
+        self._thread = threading.Thread(target=self._run, name="killick-receiver", daemon=True)
+        self._thread.start()
+        self._attempt = 0
+
+    def receive(self, delivery: Delivery) -> Receipt:
+        """Make a delivery durable.
+
+        Raises:
+            OutsideError: it could not be, and may be sent again.
+        """
+        waiting = _Waiting(delivery)
+        try:
+            self._waiting.put_nowait(waiting)
+        except queue.Full:
+            raise OutsideError(f"{_WAITING_MAX} deliveries wait to be written; come back later") from None
+        return waiting.answer.result()
+
+    def hold(self, model: str, halves: Sequence[Half]) -> None:
+        """Make halves of predictions durable: they are put together when both are there.
+
+        Raises:
+            OutsideError: they could not be, and may be sent again.
+        """
+        with self._world.control.transaction() as t:
+            t.hold(model, halves)
+
+    def close(self) -> None:
+        """Commit what waits, and end the thread."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        goes_on = True
+        while goes_on:
+            group, goes_on = self._group()
+            if group:
+                self._answer(group)
+
+    def _answer(self, group: Sequence[_Waiting]) -> None:
+        """Commit a group; where one of its deliveries cannot be, the others do not suffer for it."""
+        self._attempt += 1
+        try:
+            receipts = commit(self._world, [one.delivery for one in group], self._now(), self._attempt)
+        except OutsideError as error:
+            for one in group:
+                one.answer.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - whoever waits must be told, whatever it is
+            if len(group) == 1:
+                group[0].answer.set_exception(error)
+            else:
+                for one in group:
+                    self._answer([one])
+        else:
+            for one, receipt in zip(group, receipts, strict=True):
+                one.answer.set_result(receipt)
+
+    def _group(self) -> tuple[list[_Waiting], bool]:
+        """Wait for a delivery, and take with it what else is there; False when no more will come."""
+        group: list[_Waiting] = []
+        rows = 0
+        first = self._waiting.get()
+        while first is not None:
+            group.append(first)
+            rows += first.delivery.table.height
+            if rows >= _GROUP_ROWS_MAX:
+                return group, True
+            try:
+                first = self._waiting.get_nowait()
+            except queue.Empty:
+                return group, True
+        return group, False
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A delivery, and the answer that somebody waits for."""
+
+    delivery: Delivery
+    answer: Future[Receipt] = field(default_factory=Future)

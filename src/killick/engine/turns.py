@@ -1,0 +1,104 @@
+"""Turns: what a model's rounds of profiling hand on to each other, and which of two at the same time may commit.
+
+A round reads the turn and replaces it. Of two rounds that read the same one the second to commit is told so, changes
+nothing, and begins anew: several workers and hosts may profile at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from killick.clock import DAY, Window, align
+from killick.profiles.codec import pack_profile, unpack_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from killick.clock import Duration, Instant
+    from killick.ports.control import ProfileKey, Transaction
+    from killick.profiles.profile import Profile
+    from killick.profiles.scale import Scale
+    from killick.spec.document import Spec
+
+# Windows finer than a day are for finding the hour in which something began: two days at most before it is noticed, and
+# six more to know how healthy hours behave. Then they merge into days.
+FINE_FOR: Duration = 8 * DAY
+_EVER: Instant = -(2**63)
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What a model's rounds hand on to each other.
+
+    Attributes:
+        owners: versions and roles, by the number under which identities know them.
+        newest: the newest event time that was seen.
+        aged: windows that start before it are whole days.
+        number: how many turns there were.
+    """
+
+    owners: tuple[tuple[str, str], ...] = ()
+    newest: int = _EVER
+    aged: int = _EVER
+    number: int = 0
+
+    def grown(self, owners: Iterable[tuple[str, str]], newest: Instant | None) -> Turn:
+        """Return the next turn, which knows these owners too, and has seen so late an event."""
+        known = dict.fromkeys(self.owners)
+        known.update(dict.fromkeys(owners))
+        seen = self.newest if newest is None else max(self.newest, newest)
+        # Before anything has come nothing is old; from then on, what a model's own time leaves behind.
+        aged = self.aged if self.aged > _EVER or newest is None else old_before(newest)
+        return Turn(tuple(known), seen, aged, self.number + 1)
+
+    def until(self, aged: Instant) -> Turn:
+        """Return the next turn, in which the windows before an instant are whole days."""
+        return Turn(self.owners, self.newest, aged, self.number + 1)
+
+
+def read_turn(t: Transaction, model: str) -> tuple[Turn, int]:
+    """Return the turn that a model is at, and its revision."""
+    document = t.get("turn", model, "turn")
+    return (msgspec.json.decode(document.body, type=Turn), document.revision) if document else (Turn(), 0)
+
+
+def write_turn(t: Transaction, model: str, turn: Turn, revision: int) -> None:
+    """Replace the turn that was read.
+
+    Raises:
+        StaleWrite: somebody else has.
+    """
+    t.put("turn", model, "turn", msgspec.json.encode(turn), revision=revision)
+
+
+def old_before(now: Instant) -> Instant:
+    """Return the instant before which windows are whole days by now."""
+    return align(now - FINE_FOR, DAY)
+
+
+def width_of(spec: Spec) -> Duration:
+    """How wide the stored windows are: as the spec keeps columns, and never wider than it evaluates."""
+    return min(spec.keep.columns, spec.evaluate_every, DAY)
+
+
+def stored_window(window: Window, aged: Instant) -> Window:
+    """Return the window in which something of this window is stored."""
+    return Window.around(window.start, DAY) if window.start < aged else window
+
+
+def grown_profiles(
+    t: Transaction, model: str, scale: Scale, growth: Mapping[ProfileKey, Profile], aged: Instant
+) -> dict[ProfileKey, bytes]:
+    """Return what profiles are after they have grown, packed, by the windows in which they are stored."""
+    placed: dict[ProfileKey, Profile] = {}
+    for key, profile in growth.items():
+        place = key._replace(window=stored_window(key.window, aged))
+        placed[place] = placed[place] + profile if place in placed else profile
+    held: dict[ProfileKey, bytes] = {}
+    for window in {key.window for key in placed}:
+        held |= t.profiles(model, scale.fingerprint, window)
+    return {
+        key: pack_profile(unpack_profile(held[key], scale) + profile if key in held else profile)
+        for key, profile in placed.items()
+    }

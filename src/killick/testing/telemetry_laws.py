@@ -1,0 +1,190 @@
+"""What a control store promises about telemetry: the manifest, deliveries, totals, quarantine and halves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from killick.clock import HOUR, Window
+from killick.errors import StaleWrite
+from killick.ports.control import Half, Quarantined
+from killick.testing.control_examples import MODEL, a_batch, raises
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from killick.ports.control import Transaction
+    from killick.testing.control_laws import Make
+
+
+def a_batch_is_added_once(make: Make) -> None:
+    """Its id is its own; numbers grow in the order of commit."""
+    control = make()
+    with control.transaction() as t:
+        t.add_batch(a_batch(2))
+        t.add_batch(a_batch(1))
+        with raises(StaleWrite):
+            t.add_batch(a_batch(1, model="another"))
+    with control.transaction() as t:
+        assert [batch.batch_id for batch in t.batches(MODEL, "predictions")] == ["batch-1", "batch-2"]
+        first, second = t.batch("batch-2"), t.batch("batch-1")
+        assert first == a_batch(2)
+        assert second == a_batch(1)
+        assert 0 < first.number < second.number
+        assert t.batch("batch-3") is None
+
+
+def batches_are_found_by_the_window_they_touch(make: Make) -> None:
+    """Half-open at both ends, oldest first, ties by id; other kinds and models are not among them."""
+    spans = {"d": (2, 4), "c": (0, 2), "b": (2, 3), "a": (3, 5), "wide": (0, 9)}
+    with make().transaction() as t:
+        for name, (start, end) in spans.items():
+            t.add_batch(a_batch(1, batch_id=name, window=Window(start * HOUR, end * HOUR)))
+        t.add_batch(a_batch(9, batch_id="other kind", kind="outcomes", window=Window(2 * HOUR, 3 * HOUR)))
+
+        def found(window: Window | None) -> list[str]:
+            return [batch.batch_id for batch in t.batches(MODEL, "predictions", window)]
+
+        assert found(None) == ["c", "wide", "b", "d", "a"]
+        assert found(Window(2 * HOUR, 3 * HOUR)) == ["wide", "b", "d"]
+        assert found(Window(3 * HOUR, 4 * HOUR)) == ["wide", "d", "a"]
+        assert found(Window(9 * HOUR, 10 * HOUR)) == []
+
+
+def a_batch_is_pending_until_it_is_settled(make: Make) -> None:
+    """In the order of commit; settled once, all that are named or none; made pending again only when asked to be."""
+    control = make()
+    with control.transaction() as t:
+        for number in (3, 1, 2):
+            t.add_batch(a_batch(number))
+        t.add_batch(a_batch(4, model="another", kind="outcomes"))
+        t.add_batch(a_batch(5, pending=False))
+        assert _pending(t) == ["batch-3", "batch-1", "batch-2", "batch-4"]
+        assert _pending(t, MODEL) == ["batch-3", "batch-1", "batch-2"]
+        t.settle(["batch-1", "batch-3"])
+    for taken in (["batch-2", "batch-1"], ["batch-5"], ["nobody"]):
+        with raises(StaleWrite), control.transaction() as t:
+            t.settle(taken)
+    with control.transaction() as t:
+        assert _pending(t, MODEL) == ["batch-2"]
+        settled = t.batch("batch-1")
+        assert settled is not None
+        assert not settled.pending
+        t.add_batch(a_batch(6, kind="prediction-ids", pending=False))
+        assert t.paths() == {a_batch(number).path for number in range(1, 7)}
+        t.repend(MODEL)
+        assert _pending(t, MODEL) == ["batch-3", "batch-1", "batch-2", "batch-5"]
+
+
+def batches_are_replaced_as_one(make: Make) -> None:
+    """The old ones are no more, the new ones are there; when one of the old is missing, nothing changes."""
+    control = make()
+    with control.transaction() as t:
+        for number in (1, 2, 3):
+            t.add_batch(a_batch(number))
+    with raises(StaleWrite), control.transaction() as t:
+        t.replace_batches(["batch-1", "nobody"], [a_batch(4)])
+    with control.transaction() as t:
+        first = t.batch("batch-1")
+        assert first is not None
+        t.replace_batches(["batch-1", "batch-2"], [replace(a_batch(4, pending=False), number=first.number)])
+        merged = t.batch("batch-4")
+        assert merged is not None
+        assert merged.number == first.number
+        t.replace_batches(["batch-3"])
+        t.replace_batches([])
+        assert [batch.batch_id for batch in t.batches(MODEL, "predictions")] == ["batch-4"]
+        assert _pending(t) == []
+
+
+def a_delivery_is_taken_once(make: Make) -> None:
+    """The same model, kind, producer and sequence gets the answer that it got first; gaps and older ones are fine."""
+    control = make()
+    with control.transaction() as t:
+        for sequence in (5, 0, 9):
+            assert t.deliver(MODEL, "predictions", "host", sequence, b"%d" % sequence, 1) is None
+        assert t.deliver(MODEL, "predictions", "host", 5, b"again", 2) == b"5"
+        assert [t.is_delivered(MODEL, "predictions", "host", sequence) for sequence in (0, 1, 5, 9, 10)] == [
+            *(True, False, True, True, False)
+        ]
+    with control.transaction() as t:
+        assert t.deliver(MODEL, "predictions", "host", 0, b"again", 3) == b"0"
+        assert t.deliver(MODEL, "predictions", "host", 4, b"4", 3) is None
+        assert t.deliver(MODEL, "outcomes", "host", 5, b"other kind", 3) is None
+        assert t.deliver(MODEL, "predictions", "other host", 5, b"other host", 3) is None
+        assert t.deliver("another", "predictions", "host", 5, b"other model", 3) is None
+
+
+def old_deliveries_are_remembered_without_their_answers(make: Make) -> None:
+    """Which were taken is still known, gaps too, until they are dropped; younger ones keep their answers."""
+    control = make()
+    with control.transaction() as t:
+        for sequence, at in ((0, 10), (1, 11), (2, 12), (4, 13), (5, 99)):
+            t.deliver(MODEL, "predictions", "host", sequence, b"%d" % sequence, at)
+        t.deliver(MODEL, "predictions", "ancient", 0, b"0", 1)
+        t.age_deliveries(merge_before=50, drop_before=5)
+        t.age_deliveries(merge_before=50, drop_before=5)
+    with control.transaction() as t:
+        taken = [t.deliver(MODEL, "predictions", "host", sequence, b"new", 100) for sequence in range(7)]
+        assert taken == [b"", b"", b"", None, b"", b"5", None]
+        assert t.deliver(MODEL, "predictions", "ancient", 0, b"new", 100) is None
+
+
+def totals_add_up(make: Make) -> None:
+    """By name and by model."""
+    control = make()
+    with control.transaction() as t:
+        t.tally(MODEL, {"accepted": 3, "duplicates": 0})
+        t.tally("another", {"accepted": 7})
+    with control.transaction() as t:
+        t.tally(MODEL, {"accepted": 2, "quarantined": 1})
+        t.tally(MODEL, {})
+        assert t.tallies(MODEL) == {"accepted": 5, "quarantined": 1}
+        assert t.tallies("nobody") == {}
+
+
+def the_newest_quarantined_rows_are_kept(make: Make) -> None:
+    """As many as asked for, newest first, by model."""
+    rows = [Quarantined(at, b"%d" % at) for at in range(6)]
+    with make().transaction() as t:
+        t.quarantine(MODEL, rows[:4], keep=3)
+        t.quarantine("another", rows, keep=2)
+        t.quarantine(MODEL, rows[4:5], keep=3)
+        t.quarantine(MODEL, [], keep=3)
+        assert t.quarantined(MODEL, 9) == [rows[4], rows[3], rows[2]]
+        assert t.quarantined(MODEL, 1) == [rows[4]]
+        assert t.quarantined("another", 9) == [rows[5], rows[4]]
+
+
+def halves_are_held_until_they_are_released(make: Make) -> None:
+    """Pairs at once, lone ones when they are old; a half that comes again is passed over."""
+    asked, answered = Half("a", "request", 1, b"asked"), Half("a", "response", 5, b"answered")
+    lone, late = Half("b", "request", 2, b"lone"), Half("c", "response", 8, b"late")
+    control = make()
+    with control.transaction() as t:
+        t.hold(MODEL, [asked, lone])
+        t.hold(MODEL, [late, answered, asked._replace(body=b"again")])
+        t.hold("another", [Half("b", "response", 1, b"not its other half")])
+    with control.transaction() as t:
+        assert t.halves(MODEL, before=0, limit=99) == [[asked, answered]]
+        assert t.halves(MODEL, before=3, limit=99) == [[asked, answered], [lone]]
+        assert t.halves(MODEL, before=99, limit=99) == [[asked, answered], [lone], [late]]
+        t.release(MODEL, ["a", "never held"])
+        assert t.halves(MODEL, before=99, limit=99) == [[lone], [late]]
+
+
+def _pending(t: Transaction, model: str | None = None) -> list[str]:
+    return [batch.batch_id for batch in t.pending(model)]
+
+
+TELEMETRY_LAWS: tuple[Callable[[Make], None], ...] = (
+    a_batch_is_added_once,
+    batches_are_found_by_the_window_they_touch,
+    a_batch_is_pending_until_it_is_settled,
+    batches_are_replaced_as_one,
+    a_delivery_is_taken_once,
+    old_deliveries_are_remembered_without_their_answers,
+    totals_add_up,
+    the_newest_quarantined_rows_are_kept,
+    halves_are_held_until_they_are_released,
+)
