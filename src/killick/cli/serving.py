@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import getpass
 import os
+import secrets
 import sys
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from platform import node
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -15,6 +17,8 @@ from rich.text import Text
 from killick.api import load_spec
 from killick.cli.console import grid, out, say_json, toned
 from killick.clock import format_instant, parse_duration
+from killick.engine.live import Live
+from killick.engine.receive import Receiver
 from killick.errors import CallError, Mistake
 from killick.server.access import must_be_bindable
 from killick.server.limits import MEBIBYTE, Limits
@@ -73,22 +77,25 @@ def limits_of(
 
 
 def serve_specs(paths: Sequence[Path], store: Path | None, control: str | None, how: How) -> int:
-    """Serve until a signal comes."""
-    from killick.engine.live import Live
-    from killick.engine.receive import Receiver
+    """Serve until a signal comes.
 
-    specs = _specs(paths)
-    root = paths[0].parent if paths else Path()
+    Raises:
+        CallError: the address needs a token and there is none, or the specs do not go together.
+        OutsideError: the port is taken, or the store cannot be opened.
+    """
+    specs, root = _specs(paths), paths[0].parent if paths else Path()
     clock = system_clock()
-    world = open_world(root, store or root / "store", control)
+    begin_logging(how.log, access=how.access_log)
+    # Files are named by who writes them: a process that comes after a crash must not write over what that one left.
+    world = replace(open_world(root, store or root / "store", control), host=f"{node()}-{secrets.token_hex(8)}")
     must_be_bindable(how.host, list_tokens(world.control), clock.now())
     address = free_address(how.host, how.port)
-    begin_logging(how.log, access=how.access_log)
-    receiver = Receiver(world, clock.now)
+    live = Live(world, specs)
+    live.open(clock.now())
     service = make_service(
         world,
-        receiver,
-        Live(world, specs, clock),
+        Receiver(world, clock.now),
+        live,
         specs,
         address,
         clock,
@@ -96,7 +103,8 @@ def serve_specs(paths: Sequence[Path], store: Path | None, control: str | None, 
         require_token=how.require_token,
         version=version("killick"),
     )
-    run(service.app, address, how.limits, service.intake, service.pulse)
+    service.start()
+    run(service.app, address, how.limits, hurry=service.intake.hurry, end=service.end)
     return HOLDS
 
 
@@ -138,6 +146,10 @@ def take_back(store: Path, control: str | None, name: str, by: str | None) -> in
 
 
 def _specs(paths: Sequence[Path]) -> dict[str, Spec]:
+    folders = {path.resolve().parent for path in paths}
+    if len(folders) > 1:
+        hint = "files that a spec names are looked for beside it; serve other folders by servers of their own"
+        raise CallError(Mistake("specs", "lie in several folders", ", ".join(sorted(map(str, folders))), hint=hint))
     specs: dict[str, Spec] = {}
     for path in paths:
         spec = load_spec(path)

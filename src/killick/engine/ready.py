@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import polars as pl
+import numpy as np
 
 from killick.clock import SECOND
 from killick.errors import OutsideError
@@ -44,7 +44,7 @@ def look(control: Control, archive: Archive, now: Instant) -> Found:
         for batch in pending:
             oldest[batch.model] = min(batch.written_at, oldest.get(batch.model, batch.written_at))
     try:
-        archive.remove(archive.write_run("", "readiness", "probe", pl.DataFrame({"at": [now]})))
+        archive.remove(archive.write_run("", "readiness", "probe", np.array([[now]])))
     except OutsideError:
         reasons.append("the archive cannot be written")
     return Found(tuple(reasons), backlog, {model: max(0, now - at) / SECOND for model, at in oldest.items()})

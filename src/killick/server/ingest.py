@@ -16,6 +16,7 @@ from killick.server.bodies import JSON, MEDIA, content_encoding, inflate, media_
 from killick.server.meters import reason_class
 from killick.server.problems import MISTAKES_MAX, Refused
 from killick.server.routes import PACKED, TABLES
+from killick.telemetry.columns import EVENT_TIME
 from killick.telemetry.wire import decode_changes, decode_gauges, decode_outcomes, decode_predictions
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from killick.server.meters import Meters
     from killick.server.senders import Sender, Senders
     from killick.spec.document import Spec
-    from killick.telemetry.wire import Decoded, Media, Rejected
+from killick.telemetry.wire import Decoded, Media, Rejected
 
 T = TypeVar("T")
 
@@ -52,6 +53,10 @@ class Receiving(Protocol):
         """Return once the delivery is durable; `OutsideError` when it cannot be, and nothing was taken."""
         ...
 
+    def close(self) -> None:
+        """Make durable what waits, and end."""
+        ...
+
     def receive_profiles(self, model: str, producer: str, sequence: int, body: bytes) -> Receipt:
         """Likewise for packed profiles, which were made where the rows must stay."""
         ...
@@ -69,6 +74,7 @@ DECODERS: Mapping[str, Decoder] = {
 }
 # Changes are about the world: each row may name a model, the batch is of none.
 THE_WORLD = ""
+AT = "at"
 
 
 class Stored(NamedTuple):
@@ -119,7 +125,7 @@ class Ingest:
         """Store profiles that were made elsewhere."""
         model: str = request.path_params["model"]
         self._known.admit(model)
-        sender = self._senders.read(request.headers)
+        sender = self._senders.read(request.headers, model, "profiles")
         media_type(request.headers.get("content-type", ""), PACKED)
 
         def store(body: bytes) -> Stored:
@@ -129,7 +135,7 @@ class Ingest:
 
     async def _rows(self, request: Request[Any, Any, Any], kind: str, model: str) -> Response[bytes]:
         spec = None if model == THE_WORLD else self._known.admit(model)
-        sender = self._senders.read(request.headers)
+        sender = self._senders.read(request.headers, model, kind)
         media = MEDIA[media_type(request.headers.get("content-type", ""), TABLES)]
         strict = _is_strict(request)
 
@@ -174,7 +180,8 @@ def _delivery(model: str, kind: str, sender: Sender, decoded: Decoded) -> Delive
         kind=kind,
         producer=sender.producer,
         sequence=sender.sequence,
-        table=decoded.table,
+        # The archive orders everything by its event time: a gauge's and a change's is when they were so.
+        table=decoded.table.rename({AT: EVENT_TIME}) if AT in decoded.table.columns else decoded.table,
         rejected=decoded.rejected,
         rejected_rows=decoded.rejected_rows,
     )

@@ -22,12 +22,12 @@ from killick.errors import CallError, Mistake, OutsideError
 from killick.server.access import Address
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from granian.server.embed import Server
     from litestar.types import ASGIApp
 
-    from killick.server.intake import Intake
     from killick.server.limits import Limits
-    from killick.server.pulse import Pulse
 
 # Ten seconds are what container platforms give a process at least. Of these: bodies that still come, answers, the last
 # tick.
@@ -65,18 +65,25 @@ def free_address(host: str, port: int) -> Address:
         raise CallError(Mistake("--host", f"cannot be bound: {error.strerror or error}", f"{host}:{port}")) from error
 
 
-def run(app: ASGIApp, address: Address, limits: Limits, intake: Intake, pulse: Pulse) -> None:
+def run(
+    app: ASGIApp, address: Address, limits: Limits, *, hurry: Callable[[float], None], end: Callable[[], None]
+) -> None:
     """Serve until a signal comes, and end.
+
+    Args:
+        app: answers.
+        address: where to listen, as `free_address` found it.
+        limits: of connections and headers.
+        hurry: gives what is still being received no more than so many seconds.
+        end: does the last that is due, once everybody has an answer.
 
     Raises:
         OutsideError: the server could not begin to listen.
     """
-    pulse.start()
-    asyncio.run(_serve(app, address, limits, intake, pulse))
+    asyncio.run(_serve(_server(app, address, limits), address, hurry, end))
 
 
-async def _serve(app: ASGIApp, address: Address, limits: Limits, intake: Intake, pulse: Pulse) -> None:
-    server = _server(app, address, limits)
+async def _serve(server: Server, address: Address, hurry: Callable[[float], None], end: Callable[[], None]) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -91,10 +98,9 @@ async def _serve(app: ASGIApp, address: Address, limits: Limits, intake: Intake,
     _end_in(_END_SECONDS)
     _log.info("killick stops")
     server.stop()  # type: ignore[no-untyped-call]
-    intake.hurry(_HURRY_SECONDS)
+    hurry(_HURRY_SECONDS)
     await asyncio.wait({serving}, timeout=_ANSWERS_SECONDS)
-    await asyncio.to_thread(pulse.stop, _END_SECONDS)
-    intake.close()
+    await asyncio.to_thread(end)
     _log.info("killick has stopped")
 
 

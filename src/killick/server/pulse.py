@@ -43,11 +43,10 @@ class Pulse:
         """Begin."""
         self._thread.start()
 
-    def stop(self, seconds: float) -> bool:
-        """Do what is due once more, and end; False when that takes longer than it may."""
+    def stop(self) -> None:
+        """Do what is due once more, and end."""
         self._stopping.set()
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        self._thread.join()
 
     @property
     def is_alive(self) -> bool:

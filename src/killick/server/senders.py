@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from killick.server.problems import Refused
@@ -29,9 +30,10 @@ class Senders:
     def __init__(self) -> None:
         # What came without a name can never come again, so it has one that nobody else has.
         self._own = f"server:{secrets.token_hex(8)}"
-        self._next = itertools.count()
+        # Without gaps for each model and kind, so that the store remembers them as one range.
+        self._next: defaultdict[tuple[str, str], itertools.count[int]] = defaultdict(itertools.count)
 
-    def read(self, headers: Mapping[str, str]) -> Sender:
+    def read(self, headers: Mapping[str, str], model: str, kind: str) -> Sender:
         """Return the sender of a request: by both Killick headers, or by an idempotency key, or a new one.
 
         Raises:
@@ -44,7 +46,7 @@ class Senders:
             # A structured field (draft-ietf-httpapi-idempotency-key-header) is quoted; a plain one means the same.
             return Sender(f"key:{_text('Idempotency-Key', key.strip(chr(34)))}", 0)
         if producer is None and sequence is None:
-            return Sender(self._own, next(self._next))
+            return Sender(self._own, next(self._next[model, kind]))
         if producer is None or sequence is None:
             raise Refused(400, "Killick-Producer and Killick-Sequence belong together: give both, or neither")
         return Sender(_text("Killick-Producer", producer), _number(sequence))

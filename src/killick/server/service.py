@@ -46,6 +46,17 @@ class Service:
     app: ASGIApp
     intake: Intake
     pulse: Pulse
+    receiver: Receiving
+
+    def start(self) -> None:
+        """Let the live worker begin."""
+        self.pulse.start()
+
+    def end(self) -> None:
+        """Make durable what waits, do what is due once more, and end."""
+        self.intake.close()
+        self.receiver.close()
+        self.pulse.stop()
 
 
 def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the operator wants it
@@ -103,7 +114,7 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
         "metrics": looking.metrics,
         "openapi": looking.openapi,
     }
-    return Service(make_app(ROUTES, handlers, access, meters), intake, pulse)
+    return Service(make_app(ROUTES, handlers, access, meters), intake, pulse, receiver)
 
 
 def _watch(meters: Meters, intake: Intake, pulse: Pulse, readiness: Readiness) -> None:
