@@ -15,6 +15,7 @@ from killick.spec.document import (
     DRIFT_METHODS,
     ORDERED_METHODS,
     Band,
+    Folder,
     Gate,
     Guardrail,
     Label,
@@ -65,6 +66,17 @@ def test_the_spec_of_the_design_is_read_without_mistakes():
     assert spec.retraining is not None
     assert (spec.retraining.run, spec.retraining.rows) == (("python", "train.py"), 90 * DAY)
     assert spec.retraining.gate == Gate("log_loss")
+
+
+def test_a_folder_holds_what_its_format_can():
+    """Ground truth is outcomes without being told; of a table the operator says it where it is not predictions."""
+    written = "folders: [{path: a, format: sagemaker-ground-truth}, {path: b, format: csv}, "
+    spec = parse_spec(HEAD + written + "{path: c, format: csv, kind: outcomes}]")
+    assert spec.folders == (
+        Folder("a", "sagemaker-ground-truth", "outcomes"),
+        Folder("b", "csv"),
+        Folder("c", "csv", "outcomes"),
+    )
 
 
 def test_what_is_accepted_but_not_acted_on_yet_is_said():

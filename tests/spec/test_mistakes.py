@@ -18,6 +18,41 @@ def mistakes(text: str) -> tuple[Mistake, ...]:
 
 
 BAD = {
+    "a folder of no known format": (
+        "folders: [{path: in, format: parket}]",
+        "line 5, folders[0].format: is not known (found 'parket'); did you mean 'parquet'?",
+    ),
+    "a folder without a format": (
+        "folders: [{path: in}]",
+        "line 5, folders[0].format: is missing; write one of parquet, csv, ndjson, sagemaker, sagemaker-ground-truth",
+    ),
+    "a folder without a path": (
+        "folders: [{format: csv}]",
+        "line 5, folders[0].path: is missing; name the folder that is watched, for example predictions/",
+    ),
+    "outcomes where only predictions can be": (
+        "folders: [{path: in, format: sagemaker, kind: outcomes}]",
+        (
+            "line 5, folders[0].kind: is not in files of format sagemaker (found 'outcomes'); "
+            "write predictions, or leave the key out"
+        ),
+    ),
+    "a kind that no file holds": (
+        "folders: [{path: in, format: csv, kind: gauges}]",
+        "line 5, folders[0].kind: is not known (found 'gauges'); known here: outcomes, predictions",
+    ),
+    "a folder elsewhere": (
+        "folders: [{path: 's3://bucket/in', format: csv}]",
+        "line 5, folders[0].path: is not on this machine (found 's3://bucket/in'); mount it",
+    ),
+    "a pattern for a folder": (
+        "folders: [{path: 'in/*.csv', format: csv}]",
+        "line 5, folders[0].path: is a pattern (found 'in/*.csv'); name the folder",
+    ),
+    "a folder twice": (
+        "folders:\n  - {path: in, format: csv}\n  - {path: in/, format: csv}",
+        "line 7, folders[1].path: is watched already, on line 6 (found 'in/'); name each folder once",
+    ),
     "an unknown key with a mapping": (
         "zzz: {a: {b: c}}",
         "line 5, zzz: is not known; known here: ",

@@ -13,6 +13,7 @@ from killick.clock import DAY, HOUR
 from killick.spec.document import (
     ACTIONS,
     DRIFT_METHODS,
+    FOLDER_FORMATS,
     HIGHER_IS_BETTER,
     INCIDENT_KINDS,
     KINDS,
@@ -25,6 +26,7 @@ from killick.spec.document import (
     Band,
     FalseAlarms,
     Features,
+    Folder,
     Gate,
     Guardrail,
     Keep,
@@ -189,6 +191,12 @@ OTHERS = {
         unique_by=lambda version: version.name,
     ),
     "changes": st.none() | texts,
+    "folders": several(
+        st.sampled_from([(file, kind) for file, kinds in FOLDER_FORMATS.items() for kind in kinds]).flatmap(
+            lambda drawn: st.builds(Folder, names, st.just(drawn[0]), st.just(drawn[1]))
+        ),
+        unique_by=lambda folder: folder.path,
+    ),
     "rollout": rollouts,
     "playbooks": several(
         st.builds(

@@ -159,9 +159,9 @@ class SqlTransaction:
 
     def quarantine(self, model: str, rows: Sequence[Quarantined], *, keep: int) -> None:
         """Keep rows that could not be used, of all a model's the newest `keep`."""
-        self._write(self._run.quarantine, [{"model": model, "at": row.at, "body": row.body} for row in rows[-keep:]])
+        self._write(self._run.quarantine, [{"model": model, "at": row.at, "body": row.body} for row in rows])
+        self._write(self._run.drop_quarantined, {"the_model": model, "keep": keep})
         if rows:
-            self._write(self._run.drop_quarantined, {"the_model": model, "keep": keep})
             self._note(model)
 
     def quarantined(self, model: str, limit: int) -> list[Quarantined]:

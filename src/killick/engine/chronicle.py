@@ -88,7 +88,10 @@ def _story(book: Book, now: Instant) -> dict[str, Any]:
         told[name] = tuple(
             Told(m.id, m.state, meaning.get(m.state, ""), m.since, m.body) for m in machines[-MACHINES_MAX:]
         )
-    changes = [msgspec.json.decode(document.body, type=Change) for document in t.documents("change", book.model)]
+    changes = [
+        msgspec.json.decode(document.body, type=Change)
+        for document in (*t.documents("change", book.model), *t.documents("change", ""))
+    ]
     ledger = t.ledger()
     entries = [entry for entry in ledger if entry.fact.model == book.model and entry.fact.at <= now]
     if len(entries) > ENTRIES_MAX:

@@ -47,7 +47,10 @@ def diagnose(
         what = f"the data of {describe(segment)}: {', '.join(columns)}"
         return None, as_evidence([Cause(kind="data", what=what, strength=0.0, evidence_for=seen)])
     onset = find_onset(t, spec, calibration, segment, columns, now)
-    changes = [msgspec.json.decode(d.body, type=Change) for d in t.documents("change", spec.model)]
+    changes = [
+        msgspec.json.decode(d.body, type=Change)
+        for d in (*t.documents("change", spec.model), *t.documents("change", ""))
+    ]
     near = preceding_changes(changes, onset) if onset else []
     ranked = [(column, ratio) for column, ratio in rank_columns(verdicts, segment) if column in columns]
     return onset, as_evidence(name_causes(ranked, near, onset, describe(segment)))

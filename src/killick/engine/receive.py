@@ -20,11 +20,13 @@ import polars as pl
 
 from killick.clock import Window
 from killick.engine.joining import SENT
+from killick.engine.record import Book, record_change
 from killick.errors import OutsideError
 from killick.identity import derive_id
 from killick.ports.control import Batch, Half, Quarantined
 from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, ROLE
 from killick.telemetry.quarantine import Rejected  # noqa: TC001 - msgspec reads the annotation of a receipt
+from killick.telemetry.wire import as_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from killick.engine.world import World
     from killick.ports.control import Transaction
 
-PREDICTIONS, OUTCOMES, GAUGES = "predictions", "outcomes", "gauges"
+PREDICTIONS, OUTCOMES, GAUGES, CHANGES = "predictions", "outcomes", "gauges", "changes"
 # What shadows said is sent with the predictions, and lies in files of its own: nobody was answered by it.
 SHADOWS = "shadows"
 PROFILED = (PREDICTIONS, SHADOWS, OUTCOMES)
@@ -98,6 +100,7 @@ def commit(world: World, deliveries: Sequence[Delivery], now: Instant, attempt: 
                         taken[at] = known or _FORGOTTEN
                     else:
                         _count(t, one, now)
+                        _note_changes(t, one, now)
                 _refuse_taken([at for at, _ in fresh], taken)
                 for batch in batches:
                     t.add_batch(batch)
@@ -147,6 +150,10 @@ def _by_kind(delivery: Delivery) -> Iterator[tuple[str, pl.DataFrame]]:
     if delivery.kind == OUTCOMES:
         sent = pl.lit(delivery.sequence, pl.Int64).alias(SENT)
         yield OUTCOMES, table.with_columns(pl.col(KNOWN_AT).alias(EVENT_TIME), sent)
+    elif delivery.kind == GAUGES:
+        yield GAUGES, table.with_columns(pl.col("at").alias(EVENT_TIME))
+    elif delivery.kind == CHANGES:
+        return  # changes are documents: few, and looked for by the model that they are about
     elif delivery.kind == PREDICTIONS and ROLE in table.columns:
         along = (table[ROLE] == "shadow").fill_null(value=False)
         yield PREDICTIONS, table.filter(~along) if along.any() else table
@@ -167,7 +174,17 @@ def _count(t: Transaction, delivery: Delivery, now: Instant) -> None:
         Quarantined(now, msgspec.json.encode({"kind": delivery.kind, **msgspec.structs.asdict(row)}))
         for row in delivery.rejected
     ]
-    t.quarantine(delivery.model, bad, keep=QUARANTINED_MAX)
+    if bad:
+        t.quarantine(delivery.model, bad, keep=QUARANTINED_MAX)
+
+
+def _note_changes(t: Transaction, delivery: Delivery, now: Instant) -> None:
+    """Record changes once each, about the model that each names or about all of them, and in the ledger."""
+    if delivery.kind != CHANGES:
+        return
+    models = delivery.table["model"].fill_null("") if delivery.table.height else ()
+    for model, change in zip(models, as_changes(delivery.table), strict=True):
+        record_change(Book(t, model, now, actor=delivery.producer), change)
 
 
 class Receiver:

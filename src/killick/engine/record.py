@@ -13,7 +13,7 @@ import msgspec
 
 from killick.alerting.incidents import INCIDENT, Incident
 from killick.errors import CallError, Mistake
-from killick.identity import canonical_json
+from killick.identity import canonical_json, derive_id
 from killick.ledger.chain import extend
 from killick.ledger.entry import Fact
 from killick.ports.control import Command
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from killick.automaton import Table
     from killick.clock import Instant
     from killick.ports.control import Transaction
+    from killick_client.events import Change
 
 AUTOMATA: dict[str, tuple[Table, type[Any]]] = {
     "incident": (INCIDENT, Incident),
@@ -224,6 +225,16 @@ class Book:
         self.transaction.put(
             machine.kind, self.model, machine.id, msgspec.json.encode(stored), revision=machine.revision
         )
+
+
+def record_change(book: Book, change: Change) -> bool:
+    """Record that something happened in the world; False when it was recorded before."""
+    key = derive_id("change", change.at, change.kind, change.name, change.version)
+    if book.transaction.get("change", book.model, key):
+        return False
+    book.transaction.put("change", book.model, key, msgspec.json.encode(change), revision=0)
+    book.note("record change", key, change.note or f"{change.kind} {change.name}", change=change)
+    return True
 
 
 def _machine(kind: str, key: str, body: bytes, revision: int) -> Machine[Any]:

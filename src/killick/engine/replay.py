@@ -22,7 +22,7 @@ from killick.engine.evaluate import calibrate, evaluate
 from killick.engine.open import open_model
 from killick.engine.profiling import Round, Watched, profile_pending
 from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, commit
-from killick.engine.record import Book
+from killick.engine.record import Book, record_change
 from killick.engine.release import base_rate_of, begin_rollout, finish_canary_incidents, watch_rollouts
 from killick.engine.respond import respond
 from killick.engine.retrain import request_retraining
@@ -30,7 +30,6 @@ from killick.engine.run import run_due
 from killick.engine.serve import RECORDED, serve
 from killick.engine.steer import restore
 from killick.errors import CallError, DataError, Mistake, did_you_mean
-from killick.identity import derive_id
 from killick.telemetry.columns import EVENT_TIME, PREDICTION_ID, ROLE, SCORE, VERSION
 from killick.telemetry.door import arrange
 from killick.telemetry.history import History
@@ -122,7 +121,7 @@ def live_through(world: World, spec: Spec, calibration: Calibration, history: Hi
     commit(world, [Delivery(spec.model, OUTCOMES, PRODUCER, sequence, outcomes)], now)
     counted = _profile(world, watched, now)
     for change in history.changes_in(window):
-        record_change(world, spec, change, now)
+        live_with(world, spec, change, now)
     evaluate(world, spec, calibration, window, now)
     watch_rollouts(world, spec, now)
     respond(world, spec, calibration, window, now)
@@ -164,15 +163,12 @@ def answer(world: World, spec: Spec, predictions: pl.DataFrame) -> tuple[pl.Data
     return serve(world, plan, versions, predictions, spec.features)
 
 
-def record_change(world: World, spec: Spec, change: Change, now: Instant) -> None:
+def live_with(world: World, spec: Spec, change: Change, now: Instant) -> None:
     """Record a change once; a release is put on its way, a request to retrain is answered."""
-    key = derive_id("change", change.at, change.kind, change.name, change.version)
     with world.control.transaction() as t:
-        if t.get("change", spec.model, key):
-            return
-        t.put("change", spec.model, key, msgspec.json.encode(change), revision=0)
         book = Book(t, spec.model, now, actor=change.name if change.kind == "retrain" else "killick")
-        book.note("record change", key, change.note or f"{change.kind} {change.name}", change=change)
+        if not record_change(book, change):
+            return
         if change.kind == "release" and change.version:
             begin_rollout(
                 book, spec, change.version, change.note or f"{change.version} was released", base_rate_of(book, spec)

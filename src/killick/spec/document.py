@@ -73,6 +73,19 @@ DRIFT_ALIASES: Mapping[str, str] = MappingProxyType(
 """What other libraries call them."""
 ORDERED_METHODS = frozenset({"kolmogorov_smirnov", "wasserstein"})
 """Methods that need values in an order, and so a numeric column."""
+FolderFormat: TypeAlias = Literal["parquet", "csv", "ndjson", "sagemaker", "sagemaker-ground-truth", "bentoml"]
+FolderKind: TypeAlias = Literal["predictions", "outcomes"]
+FOLDER_FORMATS: Mapping[FolderFormat, tuple[FolderKind, ...]] = MappingProxyType(
+    {
+        "parquet": ("predictions", "outcomes"),
+        "csv": ("predictions", "outcomes"),
+        "ndjson": ("predictions", "outcomes"),
+        "sagemaker": ("predictions",),
+        "sagemaker-ground-truth": ("outcomes",),
+        "bentoml": ("predictions",),
+    }
+)
+"""What the files of a watched folder may be, and what each can hold, the usual first: `Folder`."""
 ACTIONS: tuple[str, ...] = ("rollback", "fallback", "retrain", "hold", "page", "review")
 """What a playbook may do."""
 
@@ -316,6 +329,15 @@ class RetrainingPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder on this machine that is watched for new files, below it too. What a file holds follows its format."""
+
+    path: str
+    format: FolderFormat
+    kind: FolderKind = "predictions"
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A model and all that its operator wants watched and done."""
 
@@ -335,6 +357,7 @@ class Spec:
     objectives: tuple[Objective, ...] = ()
     versions: tuple[VersionSource, ...] = ()
     changes: str | None = None
+    folders: tuple[Folder, ...] = ()
     rollout: RolloutPolicy = field(default_factory=RolloutPolicy)
     playbooks: tuple[Playbook, ...] = ()
     retraining: RetrainingPolicy | None = None

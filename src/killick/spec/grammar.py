@@ -11,7 +11,7 @@ from killick.spec.acting import RETRAINING, ROLLOUT, playbooks, versions
 from killick.spec.document import TASKS
 from killick.spec.reader import Stop, record
 from killick.spec.scalars import choice, duration, name, text
-from killick.spec.watching import FALSE_ALARMS, FEATURES, KEEP, SCHEMA, VALUE, drift, objectives, segments
+from killick.spec.watching import FALSE_ALARMS, FEATURES, KEEP, SCHEMA, VALUE, drift, folders, objectives, segments
 
 if TYPE_CHECKING:
     from killick.spec.reader import Parser, Place
@@ -53,6 +53,7 @@ DOCUMENT: dict[str, Parser[Any]] = {
     "objectives": objectives,
     "versions": versions,
     "changes": text,
+    "folders": folders,
     "rollout": ROLLOUT,
     "playbooks": playbooks,
     "retraining": RETRAINING,

@@ -13,6 +13,7 @@ from killick.errors import did_you_mean
 from killick.spec.document import (
     DRIFT_ALIASES,
     DRIFT_METHODS,
+    FOLDER_FORMATS,
     HIGHER_IS_BETTER,
     KINDS,
     METRICS,
@@ -23,6 +24,9 @@ from killick.spec.document import (
     Band,
     FalseAlarms,
     Features,
+    Folder,
+    FolderFormat,
+    FolderKind,
     Keep,
     Kpi,
     Label,
@@ -271,3 +275,47 @@ def names_differ(place: Place, values: tuple[Objective, ...] | tuple[VersionSour
 
 
 objectives = each(_OBJECTIVE, holds=names_differ)
+
+
+# ------------------------------------------------------------------------------------------------ folders
+
+_FOLDER_KINDS: tuple[FolderKind, ...] = ("predictions", "outcomes")
+
+
+def _folder_path(place: Place) -> str:
+    path = text(place)
+    if "://" in path:
+        place.refuse("is not on this machine", "mount it, or copy its files into a folder that is")
+    if any(mark in path for mark in "*?["):
+        place.refuse("is a pattern", "name the folder: the files below it are found by their format")
+    return path
+
+
+def _folder(path: str, format: FolderFormat, kind: FolderKind | None = None) -> Folder:  # noqa: A002 - as it is written
+    return Folder(path, format, kind or FOLDER_FORMATS[format][0])
+
+
+def _folder_holds(place: Place, folder: Folder) -> None:
+    can = FOLDER_FORMATS[folder.format]
+    if folder.kind not in can:
+        place.at("kind").refuse(f"is not in files of format {folder.format}", f"write {can[0]}, or leave the key out")
+
+
+def _folders_hold(place: Place, folders: tuple[Folder, ...]) -> None:
+    for again, first in repeated((folder.path.rstrip("/"), folder.format) for folder in folders):
+        problem = f"is watched already, on line {place.item(first).node.line}"
+        place.notes.refuse(f"{place.path}[{again}].path", problem, "name each folder once", folders[again].path)
+
+
+folders = each(
+    record(
+        _folder,
+        {"path": _folder_path, "format": choice(tuple(FOLDER_FORMATS)), "kind": choice(_FOLDER_KINDS)},
+        needs={
+            "path": "name the folder that is watched, for example predictions/",
+            "format": f"write one of {', '.join(FOLDER_FORMATS)}",
+        },
+        holds=_folder_holds,
+    ),
+    holds=_folders_hold,
+)

@@ -154,6 +154,8 @@ def the_newest_quarantined_rows_are_kept(make: Make) -> None:
         assert t.quarantined(MODEL, 9) == [rows[4], rows[3], rows[2]]
         assert t.quarantined(MODEL, 1) == [rows[4]]
         assert t.quarantined("another", 9) == [rows[5], rows[4]]
+        t.quarantine(MODEL, [], keep=0)
+        assert t.quarantined(MODEL, 9) == []
 
 
 def halves_are_held_until_they_are_released(make: Make) -> None:

@@ -1,0 +1,151 @@
+"""Look: what is known of a model's telemetry, as values for a page or an answer. Nothing is changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from killick.checks.reference import unpack_reference
+from killick.clock import Window
+from killick.engine.measure import LABEL_DELAY
+from killick.engine.turns import read_turn
+from killick.profiles.codec import unpack_profile
+from killick.profiles.delays import bucket_ends
+from killick.stats.maturity import expected_labels, labelled_shares
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from killick.clock import Instant
+    from killick.engine.world import World
+    from killick.ports.control import ProfileKey
+    from killick.profiles.profile import Profile
+    from killick.profiles.scale import Scale
+
+_EVER = Window(-(2**62), 2**62)
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What one stored profile counts: predictions, and labels that are in; `packed` is the profile itself."""
+
+    version: str
+    role: str
+    segment: dict[str, str]
+    start: int
+    end: int
+    rows: int
+    labels: int
+    packed: bytes | None = None
+
+
+class Maturity(msgspec.Struct, frozen=True):
+    """How far the labels of a window have come: predictions, labels that are in, and how many should be by now.
+
+    `expected` is None while no window was ever seen to this age.
+    """
+
+    start: int
+    end: int
+    predictions: int
+    labels: int
+    expected: float | None
+
+
+class Telemetry(msgspec.Struct, frozen=True):
+    """A model's totals: what was accepted, counted, quarantined; and the newest event that was seen."""
+
+    model: str
+    totals: dict[str, int]
+    pending: int
+    newest: int | None
+
+
+def telemetry_of(world: World, model: str) -> Telemetry:
+    """Return a model's totals."""
+    with world.control.transaction() as t:
+        turn, _ = read_turn(t, model)
+        pending = sum(batch.rows for batch in t.pending(model))
+        return Telemetry(model, t.tallies(model), pending, turn.newest if turn.number and turn.newest > 0 else None)
+
+
+def counted_in(
+    world: World,
+    model: str,
+    window: Window = _EVER,
+    *,
+    version: str | None = None,
+    segment: Mapping[str, str] | None = None,
+    packed: bool = False,
+) -> list[Counted]:
+    """Return what the stored profiles of a window count, in the order of their keys.
+
+    Args:
+        world: where they are.
+        model: whose they are.
+        window: those that lie wholly inside it.
+        version: of one version; None: of all.
+        segment: of one segment, the whole being `{}`; None: of all.
+        packed: with the profiles themselves.
+    """
+    held, _ = _profiles(world, model, window)
+    found = []
+    for key, (body, profile) in held.items():
+        named = dict(key.segment)
+        if version in (None, key.version) and (segment is None or named == dict(segment)):
+            start, end = key.window.start, key.window.end
+            rows, labels = profile.rows, labels_in(profile)
+            found.append(Counted(key.version, key.role, named, start, end, rows, labels, body if packed else None))
+    return found
+
+
+def maturity_of(world: World, model: str, now: Instant, window: Window = _EVER) -> list[Maturity]:
+    """Return how far the labels of each window have come, oldest first, versions and roles but shadows together."""
+    held, scale = _profiles(world, model, _EVER)
+    whole: dict[Window, Profile] = {}
+    for key, (_, profile) in held.items():
+        if not key.segment and key.role != "shadow":
+            whole[key.window] = whole[key.window] + profile if key.window in whole else profile
+    if not whole or scale is None or scale.delay is None:
+        return []
+    windows = sorted(whole)
+    predictions = np.array([whole[one].rows for one in windows])
+    labels = np.stack([whole[one].counts_of(LABEL_DELAY) for one in windows])
+    ends = bucket_ends()
+    # A label can be waited for until the present, and a window's youngest prediction is as young as its end.
+    ages = np.array([max(now - one.end, 0) for one in windows])
+    shares = labelled_shares(predictions, labels, ages, ends)
+    return [
+        Maturity(
+            one.start,
+            one.end,
+            rows := int(predictions[at]),
+            int(labels[at].sum()),
+            expected_labels(rows, now - (one.start + one.end) // 2, shares, ends),
+        )
+        for at, one in enumerate(windows)
+        if window.covers(one)
+    ]
+
+
+def quarantined_of(world: World, model: str, limit: int = 100) -> list[dict[str, Any]]:
+    """Return the newest rows that could not be used, newest first: when, of what kind, which field, and why."""
+    with world.control.transaction() as t:
+        rows = t.quarantined(model, limit)
+    return [{"at": row.at, **msgspec.json.decode(row.body)} for row in rows]
+
+
+def labels_in(profile: Profile) -> int:
+    """Return how many labels a profile counts."""
+    return int(profile.counts_of(LABEL_DELAY).sum()) if profile.scale.delay else 0
+
+
+def _profiles(world: World, model: str, window: Window) -> tuple[dict[ProfileKey, tuple[bytes, Profile]], Scale | None]:
+    with world.control.transaction() as t:
+        reference = t.get("reference", model, "training")
+        if reference is None:
+            return {}, None
+        scale = unpack_reference(reference.body).scale
+        held = t.profiles(model, scale.fingerprint, window)
+    return {key: (body, unpack_profile(body, scale)) for key, body in held.items()}, scale
