@@ -9,13 +9,17 @@ from killick.adapters.archive import FolderArchive
 from killick.adapters.clock import SystemClock
 from killick.adapters.control import open_control
 from killick.adapters.models import ImportedModels
+from killick.adapters.otlp import read_logs_protobuf
 from killick.adapters.tables import FileTables
 from killick.adapters.traffic import ProcessTraffic
 from killick.adapters.trainer import ProcessTrainer
 from killick.engine.world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from killick.clock import Clock
+    from killick.telemetry.otlp import Logs
 
 
 def open_world(root: str | Path, store: str | Path, control: str | None = None) -> World:
@@ -33,6 +37,11 @@ def open_world(root: str | Path, store: str | Path, control: str | None = None) 
         traffic=ProcessTraffic(),
         trainer=ProcessTrainer(root, store / "jobs"),
     )
+
+
+def otlp_reader() -> Callable[[bytes], Logs]:
+    """Return what reads OTLP's protobuf; what it needs is imported when the first export comes."""
+    return read_logs_protobuf
 
 
 def system_clock() -> Clock:

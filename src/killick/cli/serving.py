@@ -26,7 +26,7 @@ from killick.server.listen import free_address, run
 from killick.server.logs import begin_logging
 from killick.server.service import make_service
 from killick.server.tokens import create_token, list_tokens, revoke_token
-from killick.wiring import open_world, system_clock
+from killick.wiring import open_world, otlp_reader, system_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +102,7 @@ def serve_specs(paths: Sequence[Path], store: Path | None, control: str | None, 
         limits=how.limits,
         require_token=how.require_token,
         version=version("killick"),
+        read_protobuf=otlp_reader(),
     )
     service.start()
     run(service.app, address, how.limits, hurry=service.intake.hurry, end=service.end)

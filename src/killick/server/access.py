@@ -35,8 +35,6 @@ _GUESS_SECONDS = 0.25
 _SAFE = frozenset({"GET", "HEAD"})
 # What a browser says of a request that its own page, or a person at the address line, made.
 _OWN_SITES = frozenset({"same-origin", "none"})
-# The actor of what came without a token, from this machine.
-LOCAL = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +124,7 @@ class Access:
             _must_come_from_here(connection, self._address)
         if token and not token.allows(scope):
             raise Refused(403, f"the token {token.name!r} is for {', '.join(token.scopes)}; this asks for {scope}")
-        connection.state["actor"] = token.name if token else LOCAL
+        connection.state["actor"] = token.name if token else ""
 
     async def _token(self, given: list[str], remote: str) -> Token:
         scheme, _, secret = given[0].partition(" ")

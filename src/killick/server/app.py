@@ -66,7 +66,7 @@ def _counted(app: ASGIApp, meters: Meters) -> ASGIApp:
                 meters.answered(status)
                 if _access_log.isEnabledFor(logging.INFO):
                     seconds = time.monotonic() - began
-                    who = scope.get("state", {}).get("actor", "-")
+                    who = scope.get("state", {}).get("actor") or "-"
                     _access_log.info("%s %s %d %s %.4f s", scope.get("method"), scope["path"], status, who, seconds)
             await send(message)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from killick.errors import Mistake, did_you_mean
 from killick.server.problems import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from killick.spec.document import Spec
 
@@ -17,7 +16,7 @@ NAME_CHARACTERS_MAX = 200
 
 
 class Known:
-    """The models by name. Threads share it.
+    """The models by name. Threads share it: a set takes names from several of them.
 
     Args:
         specs: by model; empty when the server was started without any.
@@ -29,7 +28,6 @@ class Known:
         self._specs = specs
         self._names = set(stored)
         self._models_max = models_max
-        self._turn = threading.Lock()
 
     def admit(self, model: str) -> Spec | None:
         """Return the spec of a model that telemetry may come of; None where there are no specs.
@@ -45,8 +43,31 @@ class Known:
             return self._specs[model]
         if not model or len(model) > NAME_CHARACTERS_MAX or not model.isprintable():
             raise Refused(400, f"a model's name has 1 to {NAME_CHARACTERS_MAX} printable characters")
-        with self._turn:
-            if model not in self._names and len(self._names) >= self._models_max:
-                raise Refused(403, f"the server knows {self._models_max:,} models already, and takes no more names")
-            self._names.add(model)
+        if model not in self._names and len(self._names) >= self._models_max:
+            raise Refused(403, f"the server knows {self._models_max:,} models already, and takes no more names")
         return None
+
+    @property
+    def names(self) -> set[str]:
+        """The models of the specs, and those of which something was stored."""
+        return {*self._specs, *self._names}
+
+    def find(self, model: str) -> str:
+        """Return the name of a model that is known.
+
+        Raises:
+            Refused: 404, it is not.
+        """
+        if model not in self._specs and model not in self._names:
+            hint = did_you_mean(model, self.names) if self.names else "none has sent anything yet"
+            raise Refused(404, f"there is no model {model[:NAME_CHARACTERS_MAX]!r}; {hint}")
+        return model
+
+    def note(self, model: str) -> None:
+        """Remember a model of which something was stored."""
+        if model:
+            self._names.add(model)
+
+    def choose(self, names: Sequence[str]) -> str:
+        """Return the first of a model's possible names that a spec or the store knows, or the likeliest: the first."""
+        return next((name for name in names if name in self._specs or name in self._names), names[0])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-KINDS = ("predictions", "outcomes", "gauges", "profiles")
+KINDS = ("predictions", "outcomes", "gauges", "profiles", "halves")
 # What the acknowledgement is promised to take (p99 of 250 ms) lies on an edge; few others are needed to see it move.
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 1.0, 5.0)
 # Why rows are put aside: a closed set, whatever the data says. "other" is of the rows that nobody named.
@@ -75,10 +75,10 @@ class Meters:
         """Count rows that were accepted."""
         if kind == "changes":
             self._changes.inc(rows)
-        else:
+        elif rows:
             self._rows[kind].labels(model).inc(rows)
 
-    def quarantined(self, model: str, kind: str, reason: str, rows: int) -> None:
+    def quarantined(self, model: str, kind: str, reason: str, rows: int = 1) -> None:
         """Count rows that were put aside."""
         self._quarantined.labels(model, kind, reason).inc(rows)
 

@@ -5,6 +5,7 @@ It is a document and nothing else: no page that would load a viewer from somewhe
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "enum": [*ENCODINGS, "identity"]},
     },
 }
+_SENT = ("Producer", "Sequence", "IdempotencyKey", "ContentEncoding")
 _HEADERS: dict[str, dict[str, Any]] = {
     "RetryAfter": {"description": "Seconds to wait before the same is sent again.", "schema": {"type": "integer"}},
     "Challenge": {"description": "Which kind of credentials is wanted: Bearer.", "schema": _TEXT},
@@ -140,14 +142,13 @@ def _operation(route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:
     if "{model}" in route.path:
         parameters.append(_ref("parameters", "Model"))
     if route.accepts:
-        names = ("Producer", "Sequence", "IdempotencyKey", "ContentEncoding")
-        parameters += [_ref("parameters", name) for name in names]
+        parameters += [_ref("parameters", name) for name in _SENT]
     parameters += [
         {"name": query.name, "in": "query", "description": query.meaning, "schema": query.schema}
         for query in route.queries
     ]
     operation: dict[str, Any] = {
-        "operationId": route.name,
+        "operationId": f"{route.method.lower()}{re.sub(r'[^a-z]+', '_', route.path)}",
         "summary": route.meaning,
         "parameters": parameters,
         "responses": _responses(route, schemas),
@@ -171,6 +172,7 @@ def _content(route: Route) -> dict[str, Any]:
 
 def _responses(route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:
     good = {JSON: {"schema": _ref("schemas", route.gives)}} if route.gives in schemas else {route.gives: {}}
+    good |= {media: {} for media in route.also_gives}
     responses: dict[str, Any] = {"200": {"description": "Done; what was sent is durable.", "content": good}}
     if not route.accepts:
         responses["200"]["description"] = "What was asked for."

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 TABLES = (JSON, NDJSON, ARROW)
 PACKED = ("application/octet-stream",)
+# What senders call JSON Lines; application/x-ndjson is another name of it.
+LINES = ("application/jsonlines", "application/jsonl", "application/x-jsonlines")
+PROTOBUF = "application/x-protobuf"
 # Prometheus' text format, as scrapers ask for it.
 METRICS = "text/plain"
 
@@ -45,6 +48,7 @@ class Route:
         body: the name of the schema of one row; "" where there is no body, "bytes" where it is packed.
         accepts: the media types of the body.
         gives: the name of the answer's schema, or the answer's media type when it is no JSON.
+        also_gives: other media types of the answer.
         refuses: the statuses of its problems, besides those of the guard and of bodies.
         queries: parameters of the query.
     """
@@ -58,6 +62,7 @@ class Route:
     body: str = ""
     accepts: tuple[str, ...] = ()
     refuses: tuple[int, ...] = ()
+    also_gives: tuple[str, ...] = ()
     queries: tuple[Query, ...] = ()
 
     @property
@@ -71,6 +76,12 @@ _ON_ERROR = Query(
     "on_error",
     "What a bad row does: it is put aside and the rest stands, or nothing is stored.",
     {"type": "string", "enum": ["quarantine", "reject"], "default": "quarantine"},
+)
+
+_INSTANT = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]}
+_TIMES = (
+    Query("start", "The first instant; without it, a day before the end.", _INSTANT),
+    Query("end", "The first instant that is too late; without it, the present.", _INSTANT),
 )
 
 
@@ -92,6 +103,72 @@ ROUTES: tuple[Route, ...] = (
         "Receipt",
         "bytes",
         PACKED,
+    ),
+    Route(
+        "POST",
+        "/v1/cloudevents",
+        "cloudevents",
+        "ingest",
+        "Hold requests and responses that KServe's, Seldon's and MLServer's loggers send.",
+        "Receipt",
+        "bytes",
+        ("*/*",),
+        refuses=(404,),
+    ),
+    *(
+        Route(
+            "POST", path, "logs", "ingest", "Take in OTLP logs.", "Exported", "bytes", (JSON, PROTOBUF), (), (PROTOBUF,)
+        )
+        for path in ("/v1/logs", "/v1/otlp/v1/logs")
+    ),
+    *(
+        Route(
+            "POST", f"/v1/models/{{model}}/sagemaker/{name}", name, "ingest", said, "Receipt", "bytes", (NDJSON, *LINES)
+        )
+        for name, said in (
+            ("captures", "Store what SageMaker captured of an endpoint."),
+            ("labels", "Store SageMaker's ground truth."),
+        )
+    ),
+    Route("GET", "/v1/models", "names", "read", "List the models.", "Names"),
+    Route("GET", "/v1/models/{model}", "telemetry", "read", "A model's totals.", "Telemetry"),
+    Route(
+        "GET",
+        "/v1/models/{model}/profiles",
+        "counted",
+        "read",
+        "What was counted, by version, role, segment and window.",
+        "Profiled",
+        refuses=(400, 422),
+        queries=(
+            *_TIMES,
+            Query("version", "Only of this version.", {"type": "string"}),
+            Query(
+                "segment",
+                "Only of this segment, as COLUMN=VALUE, once for each column; empty for all rows.",
+                {"type": "array", "items": {"type": "string"}},
+            ),
+        ),
+    ),
+    Route(
+        "GET",
+        "/v1/models/{model}/quarantine",
+        "quarantine",
+        "read",
+        "The newest rows that could not be used.",
+        "Quarantine",
+        refuses=(400,),
+        queries=(Query("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),),
+    ),
+    Route(
+        "GET",
+        "/v1/models/{model}/maturity",
+        "maturity",
+        "read",
+        "How many labels of each window are in, and how many should be.",
+        "Matured",
+        refuses=(400,),
+        queries=_TIMES,
     ),
     Route("GET", "/healthz", "healthz", None, "Whether the process lives.", "Alive"),
     Route("GET", "/readyz", "readyz", None, "Whether it can do its work.", "Alive", refuses=(503,)),

@@ -46,10 +46,14 @@ class Senders:
             # A structured field (draft-ietf-httpapi-idempotency-key-header) is quoted; a plain one means the same.
             return Sender(f"key:{_text('Idempotency-Key', key.strip(chr(34)))}", 0)
         if producer is None and sequence is None:
-            return Sender(self._own, next(self._next[model, kind]))
+            return self.own(model, kind)
         if producer is None or sequence is None:
             raise Refused(400, "Killick-Producer and Killick-Sequence belong together: give both, or neither")
         return Sender(_text("Killick-Producer", producer), _number(sequence))
+
+    def own(self, model: str, kind: str) -> Sender:
+        """Return a new sender, for what came without a name."""
+        return Sender(self._own, next(self._next[model, kind]))
 
 
 def _text(header: str, value: str) -> str:

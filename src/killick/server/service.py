@@ -6,24 +6,28 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from killick.engine.look import Telemetry
 from killick.engine.receive import Receipt
 from killick.server.access import Access
 from killick.server.app import make_app
+from killick.server.foreign import Exported, Foreign
 from killick.server.ingest import Ingest
 from killick.server.intake import Intake
 from killick.server.known import Known
 from killick.server.looking import Alive, Looking
 from killick.server.meters import Meters
+from killick.server.models import Matured, Models, Names, Profiled, Quarantine
 from killick.server.openapi import describe
 from killick.server.pulse import Pulse
 from killick.server.rates import Rates
 from killick.server.readiness import Readiness
 from killick.server.routes import ROUTES
 from killick.server.senders import Senders
+from killick.server.taking import Taking
 from killick.server.tokens import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from litestar.types import ASGIApp
 
@@ -31,12 +35,22 @@ if TYPE_CHECKING:
     from killick.engine.world import World
     from killick.server.access import Address
     from killick.server.app import Handling
-    from killick.server.ingest import Receiving
     from killick.server.limits import Limits
     from killick.server.pulse import Ticking
+    from killick.server.taking import Receiving
     from killick.spec.document import Spec
+    from killick.telemetry.otlp import Logs
 
-ANSWERS = {"Receipt": Receipt, "Alive": Alive}
+ANSWERS = {
+    "Receipt": Receipt,
+    "Exported": Exported,
+    "Alive": Alive,
+    "Names": Names,
+    "Telemetry": Telemetry,
+    "Profiled": Profiled,
+    "Quarantine": Quarantine,
+    "Matured": Matured,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,7 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
     limits: Limits,
     require_token: bool,
     version: str,
+    read_protobuf: Callable[[bytes], Logs],
 ) -> Service:
     """Put a server together; nothing runs yet.
 
@@ -83,6 +98,7 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
         limits: every bound.
         require_token: ask for a token on loopback too.
         version: Killick's own, for the description.
+        read_protobuf: reads an export of OTLP in protobuf.
     """
     seconds = time.monotonic
     with world.control.transaction() as t:
@@ -100,7 +116,10 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
         world.control, world.archive, pulse, clock, seconds, backlog_batches_max=limits.backlog_batches_max
     )
     known = Known(specs, stored, limits.models_max)
-    ingest = Ingest(receiver, known, intake, meters, Senders(), clock, limits)
+    taking = Taking(receiver, known, intake, meters, clock, limits)
+    senders = Senders()
+    ingest, foreign = Ingest(taking, senders, world), Foreign(taking, senders, read_protobuf)
+    models = Models(world, known, intake, clock)
     looking = Looking(meters, readiness, describe(ROUTES, version, ANSWERS))
     _watch(meters, intake, pulse, readiness)
     handlers: dict[str, Handling] = {
@@ -109,6 +128,15 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
         "gauges": ingest.gauges,
         "changes": ingest.changes,
         "profiles": ingest.profiles,
+        "cloudevents": foreign.cloudevents,
+        "logs": foreign.logs,
+        "captures": foreign.captures,
+        "labels": foreign.labels,
+        "names": models.names,
+        "telemetry": models.telemetry,
+        "counted": models.counted,
+        "quarantine": models.quarantine,
+        "maturity": models.maturity,
         "healthz": looking.healthz,
         "readyz": looking.readyz,
         "metrics": looking.metrics,
