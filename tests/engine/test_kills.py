@@ -20,7 +20,7 @@ from killick.engine.measure import profile_batch, profile_labels
 from killick.errors import OutsideError
 from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
-from killick.telemetry.columns import LABEL, PREDICTION_ID
+from killick.telemetry.columns import KNOWN_AT, LABEL, PREDICTION_ID
 from killick.testing import simulator
 from killick.testing.faults import FaultPlan, Killed, every_fault
 from killick.testing.simulator import MODEL
@@ -183,7 +183,7 @@ def test_each_prediction_is_counted_exactly_once(told):
         batches = t.batches(MODEL, "predictions")
     answered = [unpack_profile(packed, reference.scale) for key, packed in held.items() if key[1:3] in WHOLE]
     rows = pl.concat([world.archive.read(batch.path) for batch in batches], how="diagonal")
-    labels = story.history.outcomes_in(Window(0, last.end)).select(PREDICTION_ID, LABEL)
+    labels = story.history.outcomes_in(Window(0, last.end)).select(PREDICTION_ID, LABEL, KNOWN_AT)
     rows = rows.join(labels, on=PREDICTION_ID, how="left", maintain_order="left")
     at_once = [
         *profile_batch(reference.scale, rows, story.spec).values(),

@@ -47,7 +47,7 @@ def a_life() -> MemoryControl:
         )
         Book(t, "another", START).note("apply spec", "another", "first seen")
         for day in range(3):
-            t.add_batch(Batch(f"b{day}", "flight-delay", "predictions", "host", day, "p", 100, a_window(day), START))
+            t.add_batch(Batch(f"b{day}", "flight-delay", "predictions", "p", 100, a_window(day), START))
             t.add_verdicts("flight-delay", list(the_verdicts(day)))
         fault = Incident(kind="data_fault", title="temp", severity="ticket", opened_at=START + 2 * DAY, segment=JFK)
         Book(t, "flight-delay", START + 2 * DAY).begin("incident", "incident-1", fault, "temp moved")
