@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from contextlib import suppress
 
 import pytest
 import zstandard
@@ -54,10 +55,8 @@ def test_a_body_that_is_cut_off_anywhere_is_refused(packer: str) -> None:
 @given(data=st.binary(max_size=300))
 def test_whatever_is_no_packed_body_is_refused_in_words(encoding: str, data: bytes) -> None:
     """No byte string makes it raise anything else, or go on for ever."""
-    try:
-        inflate(data, encoding, MEBIBYTE)
-    except DataError as error:
-        assert "body" in str(error)
+    with suppress(DataError):
+        assert len(inflate(data, encoding, MEBIBYTE)) <= MEBIBYTE
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])

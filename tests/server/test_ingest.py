@@ -267,8 +267,10 @@ def test_no_request_makes_the_server_read_a_path_or_an_address(
         row = prediction(1, prediction_id=place, log_url=place, trace_id=place, metadata={"source": place})
         row["features"] = {"image": place, place: 1.0}
         name = place.replace("/", "%2F").replace(":", "%3A")
-        for path in ("/v1/models/tempted/predictions", f"/v1/models/{name}/predictions"):
-            answers.append(server.post(path, [row], Killick_Producer=place, Killick_Sequence="1"))
+        answers += [
+            server.post(path, [row], Killick_Producer=place, Killick_Sequence="1")
+            for path in ("/v1/models/tempted/predictions", f"/v1/models/{name}/predictions")
+        ]
         answers.append(server.ask("POST", "/v1/models/tempted/predictions", place.encode(), Content_Type=JSON))
         answers.append(
             server.ask("POST", f"/v1/models/tempted/predictions?url={name}&path={name}", b"[]", Content_Type=JSON)

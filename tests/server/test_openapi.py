@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 
 from killick.server.routes import ROUTES
 from tests.server.serving import prediction
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 # Enough to have found what was wrong while this was written; a soak runs longer.
 EXAMPLES = 25
+
+
+@schemathesis.serializer("application/x-ndjson", "application/jsonlines")
+def lines(_context: Any, value: Any) -> bytes:
+    """Write whatever was thought of as lines of JSON."""
+    rows = value if isinstance(value, list) else [value]
+    return b"\n".join(row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows)
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +104,6 @@ def test_no_input_makes_the_server_fail(route: Any, server: Server, document: di
         schemathesis.checks.CHECKS.get_one("content_type_conformance"),
         schemathesis.checks.CHECKS.get_one("response_schema_conformance"),
     ]
-
-    from hypothesis import given
 
     @given(case=operation.as_strategy())
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))

@@ -77,7 +77,7 @@ def create(
         store: Where Killick keeps what it knows.
         control: Where the control store is.
     """
-    from killick.cli.serving import make_token
+    from killick.cli.tokens import make_token
 
     return make_token(store, control, name, tuple(scope), expires, by)
 
@@ -91,7 +91,7 @@ def list_(*, store: _Store = Path("store"), control: _Control = None, json: Anno
         control: Where the control store is.
         json: Write the answer as JSON.
     """
-    from killick.cli.serving import show_tokens
+    from killick.cli.tokens import show_tokens
 
     return show_tokens(store, control, as_json=json)
 
@@ -106,6 +106,6 @@ def revoke(name: str, *, by: _By = None, store: _Store = Path("store"), control:
         store: Where Killick keeps what it knows.
         control: Where the control store is.
     """
-    from killick.cli.serving import take_back
+    from killick.cli.tokens import take_back
 
     return take_back(store, control, name, by)

@@ -1,22 +1,15 @@
-"""`killick serve` and `killick token`: the server, and who may ask it for what."""
+"""`killick serve`: a world, what is done in it, and the server that lets others in."""
 
 from __future__ import annotations
 
-import getpass
-import os
 import secrets
-import sys
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from platform import node
-from typing import TYPE_CHECKING, Any
-
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from killick.api import load_spec
-from killick.cli.console import grid, out, say_json, toned
-from killick.clock import format_instant, parse_duration
 from killick.engine.live import Live
 from killick.engine.receive import Receiver
 from killick.errors import CallError, Mistake
@@ -25,16 +18,13 @@ from killick.server.limits import MEBIBYTE, Limits
 from killick.server.listen import free_address, run
 from killick.server.logs import begin_logging
 from killick.server.service import make_service
-from killick.server.tokens import create_token, list_tokens, revoke_token
+from killick.server.tokens import list_tokens
 from killick.wiring import open_world, otlp_reader, system_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from killick.clock import Instant
-    from killick.engine.world import World
     from killick.server.logs import Form
-    from killick.server.tokens import Scope, Token
     from killick.spec.document import Spec
 
 HOLDS = 0
@@ -109,43 +99,6 @@ def serve_specs(paths: Sequence[Path], store: Path | None, control: str | None, 
     return HOLDS
 
 
-def make_token(
-    store: Path, control: str | None, name: str, scopes: tuple[Scope, ...], expires: str | None, by: str | None
-) -> int:
-    """Make a token, and show its secret."""
-    world, now = _opened(store, control), system_clock().now()
-    expires_at = None if expires is None else now + _duration(expires)
-    secret = create_token(world.control, name, scopes, expires_at=expires_at, actor=by or _person(), now=now)
-    # Alone on its line and on standard output, for `TOKEN=$(killick token create ...)`.
-    sys.stdout.write(f"{secret}\n")
-    print("Keep it: it is not shown again. Send it as: Authorization: Bearer ...", file=sys.stderr)
-    return HOLDS
-
-
-def show_tokens(store: Path, control: str | None, *, as_json: bool) -> int:
-    """List the tokens."""
-    now = system_clock().now()
-    tokens = list_tokens(_opened(store, control).control)
-    if as_json:
-        say_json([_values(token, now) for token in tokens])
-        return HOLDS
-    table = grid("token", "for", "until", "made", "by")
-    for token in tokens:
-        values = _values(token, now)
-        state = toned("ok", token.name) if values["valid"] else Text(token.name, style="dim")
-        until = f"revoked {values['revoked_at']}" if values["revoked_at"] else values["expires_at"] or "for ever"
-        table.add_row(state, Text(", ".join(token.scopes)), until, values["created_at"], Text(token.created_by))
-    out().print(table if tokens else "There is no token.")
-    return HOLDS
-
-
-def take_back(store: Path, control: str | None, name: str, by: str | None) -> int:
-    """Take a token back."""
-    token = revoke_token(_opened(store, control).control, name, actor=by or _person(), now=system_clock().now())
-    out().print(Text(f"token {token.name} is revoked since {format_instant(token.revoked_at or 0)}"))
-    return HOLDS
-
-
 def _specs(paths: Sequence[Path]) -> dict[str, Spec]:
     folders = {path.resolve().parent for path in paths}
     if len(folders) > 1:
@@ -159,34 +112,3 @@ def _specs(paths: Sequence[Path]) -> dict[str, Spec]:
             raise CallError(Mistake(str(path), "names a model that another spec names too", spec.model, hint=hint))
         specs[spec.model] = spec
     return specs
-
-
-def _opened(store: Path, control: str | None) -> World:
-    return open_world(store.parent, store, control)
-
-
-def _duration(text: str) -> Instant:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise CallError(Mistake("--expires", "is no duration", text, hint="such as 12h or 90d")) from error
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        # A container may run as a number that has no name.
-        return f"user {os.getuid()}"
-
-
-def _values(token: Token, now: Instant) -> dict[str, Any]:
-    times = {
-        name: None if at is None else format_instant(at)
-        for name, at in (
-            ("created_at", token.created_at),
-            ("expires_at", token.expires_at),
-            ("revoked_at", token.revoked_at),
-        )
-    }
-    return {"name": token.name, "scopes": token.scopes, "valid": token.valid(now), "by": token.created_by} | times
