@@ -12,7 +12,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import canary_judge, check, imports, operating_characteristics, profiling, verdicts
+from benchmarks import (
+    canary_judge,
+    check,
+    client,
+    imports,
+    joining,
+    operating_characteristics,
+    profiling,
+    verdicts,
+)
 from benchmarks.table import print_table, write_json
 
 if TYPE_CHECKING:
@@ -25,10 +34,12 @@ QUICK: dict[str, Callable[[], list[Row]]] = {
     "profiling": profiling.main,
     "check": check.main,
     "verdicts": verdicts.main,
+    "client": client.main,
 }
 SLOW: dict[str, Callable[[], list[Row]]] = {
     "check_slow": check.slow,
     "memory": profiling.memory,
+    "joining": joining.main,
     "canary_judge": canary_judge.main,
     "operating_characteristics": operating_characteristics.main,
 }

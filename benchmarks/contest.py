@@ -29,11 +29,13 @@ PYTHON = "3.11"
 
 
 class Found(TypedDict, total=False):
-    """What a contestant prints as JSON: seconds, megabytes, and the columns that it flagged."""
+    """What a contestant prints as JSON: seconds, megabytes, microseconds of a call, and the columns that it flagged."""
 
     wall: float
     cpu: float
     megabytes: float
+    median: float
+    p99: float
     flagged: list[str]
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Rule: TypeAlias = Literal["at_most", "times_faster", "times_theirs"]
-Unit: TypeAlias = Literal["s", "ms", "MB", "%", ""]
+Unit: TypeAlias = Literal["s", "ms", "us", "MB", "%", ""]
 
 _HEADINGS = ("what", "Killick", "beside", "theirs", "ratio", "budget", "")
 

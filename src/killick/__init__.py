@@ -7,6 +7,7 @@ The public names are in `__all__`. Each is fetched from its room when it is firs
 from importlib import import_module
 
 _ROOMS: dict[str, str] = {
+    "Client": "killick_client",
     "Profile": "killick.api",
     "Reference": "killick.api",
     "Report": "killick.reports.report",
@@ -18,7 +19,7 @@ _ROOMS: dict[str, str] = {
 }
 """Where each public name lives, e.g. `"check": "killick.api"`."""
 
-__all__ = ["Profile", "Reference", "Report", "Router", "Verdict", "check", "infer_spec", "load_spec"]
+__all__ = ["Client", "Profile", "Reference", "Report", "Router", "Verdict", "check", "infer_spec", "load_spec"]
 
 
 def __getattr__(name: str) -> object:

@@ -85,6 +85,8 @@ def test_python_snippets_run(
 ) -> None:
     """A page's blocks are one session: what one defines, the next may use."""
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("KILLICK_URL", "http://127.0.0.1:9")  # the port of `discard`: nobody's server is written to
+    monkeypatch.setenv("KILLICK_SPOOL", str(folder / "spool"))
     session: dict[str, object] = {}
 
     for block in blocks(page, "python"):

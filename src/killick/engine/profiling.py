@@ -162,6 +162,8 @@ def _labels(world: World, batches: Iterable[Batch], spec: Spec) -> pl.DataFrame:
     for batch in batches:
         if batch.kind == OUTCOMES:
             table = world.archive.read(batch.path)
+            # Files of the first stores do not say under which sequence an outcome was sent.
+            table = table if SENT in table.columns else table.with_columns(pl.lit(0).alias(SENT))
             if LABEL in table.columns:
                 numbers = label_numbers(table[LABEL], spec)
                 told = table.select(keys_of(table[PREDICTION_ID]), KNOWN_AT, SENT, numbers.alias(LABEL))

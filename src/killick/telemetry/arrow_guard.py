@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct, error
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from killick.errors import DataError, Mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COLUMNS_MAX = 10_000
 ROWS_MAX = 1_000_000
@@ -29,7 +32,7 @@ _HINT = "send what pyarrow.ipc.new_stream or Polars' write_ipc_stream writes"
 _U8, _I16, _U16, _I32, _U32, _I64 = (Struct(f"<{code}") for code in "BhHiIq")
 _BITS = 8
 
-# By the numbers of Schema.fbs. How many bits a value has; of those in `_SIZED` the type itself says so.
+# By the numbers of Schema.fbs.
 _NULL, _INT, _FLOAT, _TEXT, _BOOL, _DECIMAL, _DATE, _TIME, _TIMESTAMP = 1, 2, 3, 5, 6, 7, 8, 9, 10
 _LIST, _STRUCT, _FIXED_LIST, _MAP, _DURATION, _LARGE_TEXT, _LARGE_LIST, _TEXT_VIEW = 12, 13, 16, 17, 18, 20, 21, 24
 _NAMES = {
@@ -149,53 +152,50 @@ def guard(body: bytes, place: str) -> int:
 
 
 def _rows(body: memoryview) -> int:
-    at, rows = 0, 0
-    schema: list[_Field] | None = None
+    message, at, length = _message(body, 0)
+    if message is None or message.number(1, _U8) != _SCHEMA:
+        raise _Broken("does not begin with its schema")
+    schema = _schema(message.needed(2, "schema"))
     dictionaries: dict[int, _Field] = {}
-    known: set[int] = set()
-    while at < len(body):
-        message, at = _message(body, at)
+    _note_dictionaries(schema, dictionaries)
+    rows, missing = 0, set(dictionaries)
+    while (at := at + length) < len(body):
+        message, at, length = _message(body, at)
         if message is None:
             break
-        header, length = message.number(1, _U8), message.number(3, _I64)
-        if length < 0 or at + length > len(body):
-            raise _Broken("was cut: its last message is longer than what is there")
-        if header == _SCHEMA and schema is None:
-            schema = _schema(message.needed(2, "schema"))
-            _note_dictionaries(schema, dictionaries)
-        elif header == _DICTIONARY and schema is not None:
+        header = message.number(1, _U8)
+        if header == _DICTIONARY:
             part = message.needed(2, "dictionary")
             number = part.number(0, _I64)
             if number not in dictionaries:
                 raise _Broken("has a dictionary for no column")
-            known.add(number)
             _check_batch(part.needed(1, "values"), [dictionaries[number]], length)
-        elif header == _BATCH and schema is not None:
-            if known != set(dictionaries):
-                raise _Broken("has a batch before its dictionaries")
-            rows += _check_batch(message.needed(2, "rows"), schema, length)
+            missing.discard(number)
+        elif header != _BATCH or missing:
+            raise _Broken("holds something else than batches, or one before its dictionaries")
         else:
-            raise _Broken("does not begin with its schema, or holds something else than batches")
-        at += length
+            rows += _check_batch(message.needed(2, "rows"), schema, length)
         if rows > ROWS_MAX:
             raise _Broken(f"has more than {ROWS_MAX:,} rows")
-    if schema is None:
-        raise _Broken("has no schema")
     return rows
 
 
-def _message(body: memoryview, at: int) -> tuple[_Table | None, int]:
-    """Return the message that begins here, and where its body does; none at the end of the stream."""
+def _message(body: memoryview, at: int) -> tuple[_Table | None, int, int]:
+    """Return the message that begins here, where its body does, and how long that is; none at the end of the stream."""
     if body[at : at + 4] != _CONTINUES:
         raise _Broken("has no message where one should begin")
     size = _read(_I32, body, at + 4)
     at += 8
     if size == 0:
-        return None, at
+        return None, at, 0
     if size < 0 or at + size > len(body):
         raise _Broken("was cut: its last message is longer than what is there")
     metadata = body[at : at + size]
-    return _Table(metadata, _read(_U32, metadata, 0)), at + size
+    message = _Table(metadata, _read(_U32, metadata, 0))
+    at, length = at + size, message.number(3, _I64)
+    if length < 0 or at + length > len(body):
+        raise _Broken("was cut: its last message is longer than what is there")
+    return message, at, length
 
 
 # ------------------------------------------------------------------------------------------------ the schema
@@ -219,7 +219,9 @@ def _field(table: _Table, depth: int, left: list[int]) -> _Field:
         raise _Broken(f"has more than {COLUMNS_MAX:,} columns, or columns inside columns inside columns")
     name, kind = table.text(0), table.number(2, _U8)
     children = tuple(_field(child, depth + 1, left) for child in table.tables(5))
-    bits, size = _widths(name, kind, table.needed(3, "type of a column"))
+    type_table = table.needed(3, "type of a column")
+    bits = _bits_of(name, kind, type_table)
+    size = type_table.number(0, _I32) if kind == _FIXED_LIST else 0
     if kind in {_LIST, _LARGE_LIST, _FIXED_LIST, _MAP}:
         if len(children) != 1:
             raise _Broken(f"has a list {name!r} of nothing")
@@ -238,27 +240,38 @@ def _field(table: _Table, depth: int, left: list[int]) -> _Field:
     return _Field(name, _INT, width, 0, (), dictionary=encoding.number(0, _I64), values=own)
 
 
-def _widths(name: str, kind: int, table: _Table) -> tuple[int, int]:
-    """Return how many bits a value has, and how many values a list of fixed length."""
-    if kind == _INT and (width := table.number(0, _I32)) in _INT_BITS:
-        return width, 0
-    if kind == _FLOAT and 0 <= (precision := table.number(0, _I16)) <= 2:  # noqa: PLR2004 - half, single, double
-        return 16 << precision, 0
-    if kind == _DATE and (unit := table.number(0, _I16, 1)) in {0, 1}:
-        return 32 << unit, 0
-    if kind == _TIME and (width := table.number(1, _I32, 32)) in {32, 64}:
-        return width, 0
-    if kind in {_TIMESTAMP, _DURATION} and 0 <= table.number(0, _I16, int(kind == _DURATION)) <= 3:  # noqa: PLR2004
-        return 64, 0
-    if kind == _FIXED_LIST and (size := table.number(0, _I32)) >= 0:
-        return 0, size
-    if kind == _DECIMAL:
-        digits, scale, width = table.number(0, _I32), table.number(1, _I32), table.number(2, _I32, 128)
-        if width == 128 and 0 <= scale <= digits <= _DECIMAL_DIGITS_MAX and digits:  # noqa: PLR2004 - what Polars has
-            return width, 0
-    if kind in {_NULL, _TEXT, _LARGE_TEXT, _TEXT_VIEW, _BOOL, _LIST, _LARGE_LIST, _STRUCT, _MAP}:
-        return int(kind == _BOOL), 0
-    _unknown(name, _NAMES.get(kind, "a width or unit that Arrow does not have"))
+def _one_of(slot: int, code: Struct, default: int, bits: dict[int, int]) -> Callable[[_Table], int | None]:
+    return lambda table: bits.get(table.number(slot, code, default))
+
+
+def _decimal(table: _Table) -> int | None:
+    digits, scale, width = table.number(0, _I32), table.number(1, _I32), table.number(2, _I32, 128)
+    return width if width == 128 and 0 <= scale <= digits <= _DECIMAL_DIGITS_MAX and digits else None  # noqa: PLR2004
+
+
+_SAME = {bits: bits for bits in _INT_BITS}
+_UNITS = dict.fromkeys(range(4), 64)
+# How many bits a value of each type has, 0 where that differs from value to value, None where Arrow has no such type.
+_WIDTHS: dict[int, Callable[[_Table], int | None]] = {
+    **dict.fromkeys((_NULL, _TEXT, _LARGE_TEXT, _TEXT_VIEW, _LIST, _LARGE_LIST, _STRUCT, _MAP), lambda _: 0),
+    _BOOL: lambda _: 1,
+    _INT: _one_of(0, _I32, 0, _SAME),
+    _FLOAT: _one_of(0, _I16, 0, {0: 16, 1: 32, 2: 64}),
+    _DECIMAL: _decimal,
+    _DATE: _one_of(0, _I16, 1, {0: 32, 1: 64}),
+    _TIME: _one_of(1, _I32, 32, {32: 32, 64: 64}),
+    _TIMESTAMP: _one_of(0, _I16, 0, _UNITS),
+    _DURATION: _one_of(0, _I16, 1, _UNITS),
+    _FIXED_LIST: lambda table: 0 if table.number(0, _I32) >= 0 else None,
+}
+
+
+def _bits_of(name: str, kind: int, table: _Table) -> int:
+    known = _WIDTHS.get(kind)
+    bits = known(table) if known else None
+    if bits is None:
+        _unknown(name, _NAMES.get(kind, "a width or unit that Arrow does not have"))
+    return bits
 
 
 def _unknown(name: str, what: str) -> NoReturn:

@@ -39,19 +39,19 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Quarantine:
-    """Collects what is refused of the rows that could be read.
+    """Collects the rows that are refused.
 
     Args:
         index: each row's place in the body.
-        unread: rows of the body that could not be read at all, and so are not among those.
-        unread_rows: how many these are; `unread` names a thousand at most.
+        named: rows of the body that are refused already, and are not among those; a thousand at most.
+        rows: how many these are.
     """
 
-    def __init__(self, index: Sequence[int], unread: Sequence[Rejected] = (), unread_rows: int = 0) -> None:
+    def __init__(self, index: Sequence[int], named: Sequence[Rejected] = (), rows: int = 0) -> None:
         self._index = index
         self._out = np.zeros(len(index), np.bool_)
-        self._named = list(unread)
-        self._unread_rows = unread_rows
+        self._named = list(named)
+        self._before = rows
 
     @property
     def kept(self) -> Mask:
@@ -59,14 +59,23 @@ class Quarantine:
         return ~self._out
 
     @property
+    def asked(self) -> int:
+        """How many rows are asked about, refused or not."""
+        return len(self._index)
+
+    @property
     def rows(self) -> int:
         """How many rows are refused, named or not."""
-        return self._unread_rows + int(self._out.sum())
+        return self._before + int(self._out.sum())
 
     @property
     def named(self) -> tuple[Rejected, ...]:
         """The refused rows by their place in the body."""
         return tuple(sorted(self._named, key=lambda rejected: rejected.index))
+
+    def rest(self) -> Quarantine:
+        """Return a quarantine for the rows that are still in, which knows of those that are not."""
+        return Quarantine([self._index[at] for at in np.flatnonzero(~self._out).tolist()], self._named, self.rows)
 
     def refuse(self, wrong: Mask | pl.Series, field: str, reason: str | Callable[[int], str]) -> None:
         """Refuse rows: where `wrong` is true, for a reason, which may depend on the row's position among those read."""

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from killick.clock import DAY, SECOND, format_duration, format_instant
+from killick.clock import SECOND, format_instant
 from killick.telemetry.door import located
 
 if TYPE_CHECKING:
@@ -39,24 +39,17 @@ LIST_TOO_LONG = f"is a list of more than {LIST_MAX:,} numbers"
 NO_LIST = "is a list that does not hold numbers alone"
 OBJECT = "is an object: give its values as features of their own"
 NO_TIME = "is no time: give whole microseconds since 1970 UTC, or ISO 8601, as 2013-04-01T00:00:00Z"
+BEYOND = "is a number beyond what a float can hold"
 MISMATCH = "mixes lists and single values: the first row decides which it is"
 
-# Bounds of what a service may have seen: older than Unix is no event time, and nobody will run this in 2201.
-_FIRST: Instant = 0
-_LAST: Instant = 7_289_654_400 * SECOND
-# Clocks differ by seconds, time zones by hours; a day is a mistake.
-_AHEAD_MAX = DAY
 # 2001-01-01 and 2034-01-01 in seconds: an integer between them that was meant as microseconds would be of January 1970.
-_SECONDS = (978_307_200, 2_019_686_400)
+SECONDS = (978_307_200, 2_019_686_400)
 _UNITS = ((1, "seconds"), (1_000, "milliseconds"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Columns(Protocol):
-    """Rows by column, whatever format they came in. What is wrong with a value refuses its row in `quarantine`.
-
-    Rows that are refused already are read as having nothing, so that they decide nothing about the others.
-    """
+    """Rows by column, whatever format they came in. What is wrong with a value refuses its row in `quarantine`."""
 
     quarantine: Quarantine
 
@@ -79,6 +72,10 @@ class Columns(Protocol):
 
     def objects(self, name: str, field: str) -> Sequence[dict[str, object] | None]:
         """Return a column of small objects, one a row."""
+        ...
+
+    def kept(self) -> Columns:
+        """Return the rows that are not refused, as if the others had never been there."""
         ...
 
 
@@ -130,8 +127,11 @@ def _moment(text: str) -> datetime | None:
 
 def refuse_units(numbers: pl.Series, field: str, quarantine: Quarantine) -> None:
     """Refuse whole numbers that are times in seconds or milliseconds: as microseconds they lie in January 1970."""
+    low, high = SECONDS
+    lowest = numbers.min()
+    if lowest is None or int(lowest) >= high * 1_000:  # type: ignore[arg-type]
+        return
     for factor, unit in _UNITS:
-        low, high = _SECONDS
         meant = numbers.is_between(low * factor, high * factor, closed="left").fill_null(value=False)
         quarantine.refuse(meant, field, _unit_reason(numbers, SECOND // factor, unit))
 
@@ -144,27 +144,19 @@ def _unit_reason(numbers: pl.Series, factor: int, unit: str) -> Callable[[int], 
     return reason
 
 
-def refuse_untimely(times: pl.Series, now: Instant, field: str, quarantine: Quarantine) -> None:
-    """Refuse times outside the years 1970 to 2200, and those that lie more than a day ahead of `now`."""
-
-    def outside(row: int) -> str:
-        number = int(times[row])
-        low, high = (bound * SECOND * 1_000 for bound in _SECONDS)
-        if low <= number < high:
-            return f"is {number}, which is {format_instant(number // 1_000)} in nanoseconds: give microseconds"
-        return "lies outside the years 1970 to 2200: give microseconds since 1970 UTC, or ISO 8601"
-
-    def ahead(row: int) -> str:
-        hours = (int(times[row]) - now) // (DAY // 24)
-        return f"lies {format_duration(hours * (DAY // 24))} in the future: a clock is wrong"
-
-    quarantine.refuse(~times.is_between(_FIRST, _LAST, closed="left").fill_null(value=True), field, outside)
-    quarantine.refuse((times > now + _AHEAD_MAX).fill_null(value=False), field, ahead)
+def sound_texts(frame: pl.DataFrame) -> frozenset[str]:
+    """Return which columns of texts hold none that `refuse_texts` would refuse: one look at all of them."""
+    if not frame.width:
+        return frozenset()
+    every = pl.all().str
+    wrong = frame.select(((every.len_chars() > TEXT_MAX) | every.contains("\0", literal=True)).any())
+    return frozenset(name for name, found in wrong.row(0, named=True).items() if not found)
 
 
-def refuse_broken_text(text: pl.Series, field: str, quarantine: Quarantine) -> None:
-    """Refuse text with a NUL in it: PostgreSQL has no such text, and C stops reading there."""
-    quarantine.refuse(text.str.contains("\0", literal=True).fill_null(value=False), field, BROKEN_TEXT)
+def refuse_texts(texts: pl.Series, field: str, quarantine: Quarantine) -> None:
+    """Refuse rows with texts that are too long, or hold a NUL: PostgreSQL has none, and C stops reading there."""
+    quarantine.refuse((texts.str.len_chars() > TEXT_MAX).fill_null(value=False), field, TOO_LONG)
+    quarantine.refuse(texts.str.contains("\0", literal=True).fill_null(value=False), field, BROKEN_TEXT)
 
 
 def metadata_texts(objects: Sequence[dict[str, object] | None], field: str, quarantine: Quarantine) -> pl.Series:

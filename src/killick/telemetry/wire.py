@@ -33,29 +33,26 @@ from killick.telemetry.columns import (
     WEIGHT,
 )
 from killick.telemetry.door import own_columns
-from killick.telemetry.quarantine import Quarantine, Rejected, shown
-from killick.telemetry.values import refuse_untimely
+from killick.telemetry.quarantine import Quarantine, Rejected
 from killick.telemetry.wire_arrow import Framed, read_stream
-from killick.telemetry.wire_json import Listed, by_column, read_array, read_lines
+from killick.telemetry.wire_json import read_array, read_lines
 from killick.telemetry.wire_labels import binary_texts
+from killick.telemetry.wire_listed import Listed
 from killick.telemetry.wire_parts import (
     KPIS,
-    MISSING,
     MODEL,
     PART_KINDS,
     Parts,
-    found_as,
-    judge_name,
     prediction_names,
-    refuse_infinite,
     refuse_other_model,
     refuse_others,
     usable_names,
 )
+from killick.telemetry.wire_rules import Rule, apply, finite, named, needed, not_below, one_of, timely
 from killick_client.events import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable
 
     from killick.clock import Instant
     from killick.spec.document import Spec
@@ -111,23 +108,31 @@ def decode_predictions(body: bytes, media: Media, *, model: str, spec: Spec | No
     >>> decoded.table.select("prediction_id", "temp", "score").rows(), decoded.rejected[0].reason
     ([('a', 39, 0.2)], 'is missing: every row needs one')
     """
-    flat, source = _read(body, media, spec)
+    source = _read(body, media, spec, prediction_names(spec, flat=True))
+    return _settle(source, lambda rows: _predictions(rows, model, spec, now))
+
+
+def _predictions(source: Columns, model: str, spec: Spec | None, now: Instant) -> dict[str, pl.Series]:
+    flat = FEATURES not in source.names
     names = prediction_names(spec, flat=flat)
     parts = Parts(source, names)
     if not flat:
         refuse_others(source, {*names, FEATURES, SCORES, MODEL}, "a prediction", "; features belong into `features`")
         refuse_other_model(source, model)
-    told = {part: parts.read(part, kind) for part, kind in PART_KINDS.items()}
+    defaults: dict[str, str | float] = {EVENT_TIME: now, ROLE: ROLES[0], STATUS: "ok", WEIGHT: 1.0}
+    told = {part: parts.read(part, kind, defaults.get(part)) for part, kind in PART_KINDS.items()}
     told[METADATA] = parts.metadata()
-    scores = _numbers_inside(source, SCORES, CLASS_SCORE) if not flat else {}
+    scores = {} if flat else _numbers_inside(source, SCORES, CLASS_SCORE)
     for name in source.names:
         part = names.get(name, name)
         if part.startswith(CLASS_SCORE) and (flat or name in names):
             scores[part] = source.read(name, "number", name)
-    _judge(told, scores, parts, source.quarantine, now)
-    own = source if flat else source.inside(FEATURES, FEATURES) if FEATURES in source.names else None
-    features = _features(own, set(names) if flat else set(), spec, "" if flat else f"{FEATURES}.") if own else []
-    return _decoded(told | scores, features, source.quarantine)
+    apply(_prediction_rules(now, scores), told | scores, parts.name, source.quarantine)
+    if flat:
+        features = _features(source, set(names), spec, "")
+    else:
+        features = _features(source.inside(FEATURES, FEATURES), set(), spec, f"{FEATURES}.")
+    return told | scores | {series.name: series for series in features}
 
 
 def decode_outcomes(body: bytes, media: Media, *, model: str, spec: Spec | None, now: Instant) -> Decoded:
@@ -139,7 +144,10 @@ def decode_outcomes(body: bytes, media: Media, *, model: str, spec: Spec | None,
     >>> decode_outcomes(body, "json", model="carrier", spec=None, now=86_400_000_000).table.rows()
     [('a', 86400000000, 'UA', 40.0)]
     """
-    _, source = _read(body, media, spec)
+    return _settle(_read(body, media, spec), lambda rows: _outcomes(rows, model, spec, now))
+
+
+def _outcomes(source: Columns, model: str, spec: Spec | None, now: Instant) -> dict[str, pl.Series]:
     schema = spec.schema if spec else None
     label = schema.label if schema else None
     names = {part: part for part in (PREDICTION_ID, KNOWN_AT, LABEL)}
@@ -150,21 +158,18 @@ def decode_outcomes(body: bytes, media: Media, *, model: str, spec: Spec | None,
     refuse_others(source, {*names, *passed_over, KPIS, MODEL}, "an outcome", "; KPIs belong into `kpis`")
     refuse_other_model(source, model)
     parts = Parts(source, names)
-    columns = {PREDICTION_ID: parts.read(PREDICTION_ID, "text"), KNOWN_AT: parts.read(KNOWN_AT, "time")}
-    _judge_id(columns[PREDICTION_ID], parts)
-    columns[KNOWN_AT] = columns[KNOWN_AT].fill_null(now)
-    refuse_untimely(columns[KNOWN_AT], now, parts.name(KNOWN_AT), source.quarantine)
-    columns[LABEL] = _labels(parts, spec)
+    columns = {PREDICTION_ID: parts.read(PREDICTION_ID, "text"), KNOWN_AT: parts.read(KNOWN_AT, "time", now)}
     told = _numbers_inside(source, KPIS, "") | {
         name: source.read(name, "number", name) for name in source.names if name in kpis and name not in names
     }
-    for name, series in told.items():
-        refuse_infinite(series, name, source.quarantine)
+    rules = [*named(PREDICTION_ID), *timely(KNOWN_AT, now), *map(finite, told)]
+    apply(rules, columns | told, parts.name, source.quarantine)
+    columns[LABEL] = _labels(parts, spec)
     nothing = columns[LABEL].is_null()
     for series in told.values():
         nothing &= series.is_null()
     source.quarantine.refuse(nothing, parts.name(LABEL), "is missing, and so is every KPI: an outcome says one of them")
-    return _decoded(columns | told, [], source.quarantine)
+    return columns | told
 
 
 def decode_gauges(body: bytes, media: Media, *, model: str, spec: Spec | None, now: Instant) -> Decoded:
@@ -173,18 +178,18 @@ def decode_gauges(body: bytes, media: Media, *, model: str, spec: Spec | None, n
     >>> decode_gauges(b'{"name": "queue", "value": 17}', "json", model="flight-delay", spec=None, now=5).table.rows()
     [('queue', 17.0, 5)]
     """
-    _, source = _read(body, media, spec)
+    return _settle(_read(body, media, spec), lambda rows: _gauges(rows, model, now))
+
+
+def _gauges(source: Columns, model: str, now: Instant) -> dict[str, pl.Series]:
     kinds: dict[str, Kind] = {"name": "text", "value": "number", "at": "time"}
     refuse_others(source, {*kinds, MODEL}, "a gauge")
     refuse_other_model(source, model)
     parts = Parts(source, {name: name for name in kinds})
-    columns = {name: parts.read(name, kind) for name, kind in kinds.items()}
-    judge_name(columns["name"], "name", source.quarantine)
-    source.quarantine.refuse(columns["value"].is_null(), "value", MISSING)
-    refuse_infinite(columns["value"], "value", source.quarantine)
-    columns["at"] = columns["at"].fill_null(now)
-    refuse_untimely(columns["at"], now, "at", source.quarantine)
-    return _decoded(columns, [], source.quarantine)
+    columns = {name: parts.read(name, kind, now if name == "at" else None) for name, kind in kinds.items()}
+    rules = [*named("name"), needed("value"), finite("value"), *timely("at", now)]
+    apply(rules, columns, parts.name, source.quarantine)
+    return columns
 
 
 def decode_changes(body: bytes, media: Media, *, spec: Spec | None = None, now: Instant) -> Decoded:
@@ -197,17 +202,18 @@ def decode_changes(body: bytes, media: Media, *, spec: Spec | None = None, now: 
     >>> as_changes(decode_changes(body, "json", now=0).table)[0].version
     'v2'
     """
-    _, source = _read(body, media, spec)
+    return _settle(_read(body, media, spec), lambda rows: _changes(rows, now))
+
+
+def _changes(source: Columns, now: Instant) -> dict[str, pl.Series]:
     texts = ("kind", "name", "version", "note", MODEL)
     refuse_others(source, {"at", *texts}, "a change")
     parts = Parts(source, {name: name for name in ("at", *texts)})
-    columns = {"at": parts.read("at", "time")} | {name: parts.read(name, "text") for name in texts}
-    source.quarantine.refuse(columns["at"].is_null(), "at", MISSING)
-    refuse_untimely(columns["at"], now, "at", source.quarantine)
-    for name in ("kind", "name"):
-        judge_name(columns[name], name, source.quarantine)
-    columns["note"] = columns["note"].fill_null("")
-    return _decoded(columns, [], source.quarantine)
+    columns = {"at": parts.read("at", "time")}
+    columns |= {name: parts.read(name, "text", "" if name == "note" else None) for name in texts}
+    rules = [needed("at"), *timely("at", now), *named("kind"), *named("name")]
+    apply(rules, columns, parts.name, source.quarantine)
+    return columns
 
 
 def as_changes(table: pl.DataFrame) -> tuple[Change, ...]:
@@ -219,24 +225,35 @@ def as_changes(table: pl.DataFrame) -> tuple[Change, ...]:
 # ------------------------------------------------------------------------------------------------ reading
 
 
-def _read(body: bytes, media: Media, spec: Spec | None) -> tuple[bool, Columns]:
-    """Return the rows by column, and whether they are flat."""
+def _read(body: bytes, media: Media, spec: Spec | None, nested: Collection[str] | None = None) -> Columns:
+    """Return the rows by column; where some are canonical, flat ones are nested: parts have these names."""
     zone = spec.schema.time_zone if spec else "UTC"
     if media == "arrow":
         frame = read_stream(body)
-        return FEATURES not in frame.columns, Framed(frame, Quarantine(range(frame.height)), zone)
+        return Framed(frame, Quarantine(range(frame.height)), zone)
     body = body.removeprefix(b"\xef\xbb\xbf")
     read = read_array(body) if media == "json" else read_lines(body)
-    canonical = sum(FEATURES in row for row in read.rows)
     rows = read.rows
-    if 0 < canonical < len(rows):
-        names = {*prediction_names(spec, flat=True)}
-        rows = [row if FEATURES in row else _nested(row, names) for row in rows]
+    if nested is not None and 0 < sum(FEATURES in row for row in rows) < len(rows):
+        rows = [row if FEATURES in row else _nested(row, nested) for row in rows]
     quarantine = Quarantine(read.index, read.unread, read.unread_rows)
-    return not canonical, Listed(by_column(rows), quarantine, zone)
+    # A NUL, and what stands for half of a surrogate pair, comes as an escape or not at all.
+    return Listed(rows, quarantine, zone, escaped=b"\\u" in body)
 
 
-def _nested(row: dict[str, object], parts: set[str]) -> dict[str, object]:
+def _settle(source: Columns, judge: Callable[[Columns], dict[str, pl.Series]]) -> Decoded:
+    """Judge the rows; where some are refused, judge the rest again, for those had a say in its columns and types."""
+    columns = judge(source)
+    if not source.quarantine.kept.all():
+        source = source.kept()
+        columns = judge(source)
+    table = pl.DataFrame([series.alias(name) for name, series in columns.items()])
+    quarantine = source.quarantine
+    kept = quarantine.kept
+    return Decoded(table if kept.all() else table.filter(pl.Series(kept)), quarantine.named, quarantine.rows)
+
+
+def _nested(row: dict[str, object], parts: Collection[str]) -> dict[str, object]:
     """Return a flat row in the canonical form."""
     features = {name: value for name, value in row.items() if name not in parts}
     return {name: value for name, value in row.items() if name in parts} | {FEATURES: features}
@@ -252,60 +269,32 @@ def _numbers_inside(source: Columns, name: str, prefix: str) -> dict[str, pl.Ser
 
 
 def _features(source: Columns, parts: set[str], spec: Spec | None, prefix: str) -> list[pl.Series]:
-    """Return the features; a row that is refused for one of them has no say in what the others are."""
     free = [name for name in source.names if name not in parts and (prefix or not name.startswith(CLASS_SCORE))]
     if spec:
         free = list(own_columns(pl.DataFrame(schema=dict.fromkeys(free, pl.Null)), spec))
     names = usable_names(source, free, prefix, {*PARTS, *TOLD})
-    while True:
-        before = source.quarantine.rows
-        found = [source.read(name, "feature", f"{prefix}{name}") for name in names]
-        if source.quarantine.rows == before:
-            return found
-
-
-def _decoded(columns: Mapping[str, pl.Series], features: Sequence[pl.Series], quarantine: Quarantine) -> Decoded:
-    table = pl.DataFrame([series.alias(name) for name, series in columns.items()] + list(features))
-    kept = quarantine.kept
-    return Decoded(table if kept.all() else table.filter(pl.Series(kept)), quarantine.named, quarantine.rows)
+    return [source.read(name, "feature", f"{prefix}{name}") for name in names]
 
 
 # ------------------------------------------------------------------------------------------------ judging
 
 
-def _judge(
-    told: dict[str, pl.Series],
-    scores: Mapping[str, pl.Series],
-    parts: Parts,
-    quarantine: Quarantine,
-    now: Instant,
-) -> None:
-    """Refuse the predictions that cannot be used, and fill in what was left out."""
-    _judge_id(told[PREDICTION_ID], parts)
-    told[EVENT_TIME] = told[EVENT_TIME].fill_null(now)
-    refuse_untimely(told[EVENT_TIME], now, parts.name(EVENT_TIME), quarantine)
-    told[ROLE] = told[ROLE].fill_null(ROLES[0])
-    told[STATUS] = told[STATUS].fill_null("ok")
-    told[WEIGHT] = told[WEIGHT].fill_null(1.0)
-    roles = told[ROLE]
-    known = " or ".join(ROLES)
-    quarantine.refuse(~roles.is_in(ROLES), parts.name(ROLE), lambda row: f"is {shown(roles[row])}, not {known}")
-    for name, series in ({part: told[part] for part in (SCORE, LATENCY, WEIGHT)} | scores).items():
-        refuse_infinite(series, parts.name(name), quarantine)
-    for part, low in ((LATENCY, told[LATENCY] < 0), (WEIGHT, told[WEIGHT] <= 0)):
-        values, word = told[part], "negative" if part == LATENCY else "not above 0"
-        quarantine.refuse(low.fill_null(value=False), parts.name(part), found_as(values, f"is {word}"))
-
-
-def _judge_id(ids: pl.Series, parts: Parts) -> None:
-    judge_name(ids, parts.name(PREDICTION_ID), parts.source.quarantine)
+def _prediction_rules(now: Instant, scores: Iterable[str]) -> list[Rule]:
+    return [
+        *named(PREDICTION_ID),
+        *timely(EVENT_TIME, now),
+        one_of(ROLE, ROLES),
+        *map(finite, (SCORE, LATENCY, WEIGHT, *scores)),
+        not_below(LATENCY, pl.col(LATENCY) < 0, "negative"),
+        not_below(WEIGHT, pl.col(WEIGHT) <= 0, "not above 0"),
+    ]
 
 
 def _labels(parts: Parts, spec: Spec | None) -> pl.Series:
     field, quarantine = parts.name(LABEL), parts.source.quarantine
     if spec is not None and spec.task == "regression":
         numbers = parts.read(LABEL, "number").fill_nan(None)
-        refuse_infinite(numbers, field, quarantine)
+        apply([finite(LABEL)], {LABEL: numbers}, parts.name, quarantine)
         return numbers
     text = parts.read(LABEL, "word")
     if spec is None or spec.task != "binary":

@@ -24,10 +24,9 @@ from killick.telemetry.values import (
     NO_LIST,
     NO_TIME,
     OBJECT,
-    TEXT_MAX,
-    TOO_LONG,
-    refuse_broken_text,
+    refuse_texts,
     refuse_units,
+    sound_texts,
     written,
     written_times,
 )
@@ -60,15 +59,19 @@ def read_stream(body: bytes) -> pl.DataFrame:
         problem = f"is an Arrow stream that cannot be read: {str(error).partition(chr(10))[0]}"
         hint = "send what pyarrow.ipc.new_stream or Polars' write_ipc_stream writes"
         raise DataError(Mistake("body", problem, hint=hint)) from None
-    if frame.height != rows and frame.width:
+    if frame.height != rows:
         raise DataError(Mistake("body", f"is an Arrow stream of {rows:,} rows, of which {frame.height:,} can be read"))
     _refuse_unfolding(frame, len(body))
     return frame
 
 
 def _refuse_unfolding(frame: pl.DataFrame, size: int) -> None:
-    if sum(map(_unfolded, frame.iter_columns())) > _TEXT_FREE + _TEXT_EACH * size:
-        problem = f"is an Arrow stream of {size / 2**20:.1f} MiB, whose dictionaries unfold to far more text"
+    plain = frame.select(pl.selectors.string().str.len_bytes().sum()).sum_horizontal().sum()
+    if (
+        plain + sum(map(_unfolded, frame.select(~pl.selectors.string()).iter_columns()))
+        > _TEXT_FREE + _TEXT_EACH * size
+    ):
+        problem = f"is an Arrow stream of {size / 2**20:.1f} MiB, whose texts unfold to far more"
         raise DataError(Mistake("body", problem, hint="send fewer rows at a time, or shorter texts"))
 
 
@@ -81,13 +84,16 @@ def _unfolded(column: pl.Series) -> int:
     if isinstance(dtype, pl.Categorical | pl.Enum):
         words = column.alias("word").value_counts(name="rows")
         return int((words["word"].cast(pl.String).str.len_bytes() * words["rows"].cast(pl.Int64)).sum())
+    inner: list[pl.Series] = []
     if isinstance(dtype, pl.Struct):
-        return sum(map(_unfolded, column.struct.unnest().iter_columns()))
-    if isinstance(dtype, pl.Map):
-        return _unfolded(column.map.keys().explode()) + _unfolded(column.map.values().explode())
-    if isinstance(dtype, pl.List):
-        return _unfolded(column.explode())
-    return _unfolded(column.arr.explode()) if isinstance(dtype, pl.Array) else 0
+        inner = column.struct.unnest().get_columns()
+    elif isinstance(dtype, pl.Map):
+        inner = [column.map.keys().explode(), column.map.values().explode()]
+    elif isinstance(dtype, pl.List) and not dtype.inner.is_numeric():
+        inner = [column.explode()]
+    elif isinstance(dtype, pl.Array) and not dtype.inner.is_numeric():
+        inner = [column.arr.explode()]
+    return sum(map(_unfolded, inner))
 
 
 class Framed:
@@ -97,6 +103,7 @@ class Framed:
         self.quarantine = quarantine
         self._frame = frame
         self._zone = time_zone
+        self._sound = sound_texts(frame.select(pl.selectors.string()))
 
     @property
     def names(self) -> Sequence[str]:
@@ -109,26 +116,22 @@ class Framed:
 
     def read(self, name: str, kind: Kind, field: str) -> pl.Series:
         """Return a column as `kind`."""
-        series = self._kept(name)
+        series = _plain(self._frame[name])
         if kind == "feature":
             return self._feature(series, field)
         if kind == "time":
             return self._time(series, field)
-        if series.dtype.is_numeric() and kind in {"number", "text", "word"}:
-            if kind == "number" or series.dtype.is_decimal():
-                series = series.cast(pl.Float64)
-            elif kind == "text" and not series.dtype.is_integer():
-                return self._none(series, "text", field)
-            return series if kind == "number" else written(series)
-        if isinstance(series.dtype, pl.Boolean) and kind == "word":
-            return written(series)
-        if kind != "number" and _is_text(series):
+        if kind == "number":
+            return series.cast(pl.Float64) if series.dtype.is_numeric() else self._none(series, kind, field)
+        if _is_text(series):
             return self._text(series, field)
+        if series.dtype.is_integer() or (kind == "word" and _is_scalar(series)):
+            return written(series.cast(pl.Float64).fill_nan(None) if _is_fraction(series) else series)
         return self._none(series, kind, field)
 
     def inside(self, name: str, field: str) -> Framed:
         """Return the fields of a column of structs."""
-        series = self._kept(name)
+        series = _plain(self._frame[name])
         if isinstance(series.dtype, pl.Struct):
             return Framed(series.struct.unnest(), self.quarantine, self._zone)
         self._none(series, "struct", field)
@@ -136,7 +139,7 @@ class Framed:
 
     def objects(self, name: str, field: str) -> Sequence[dict[str, object] | None]:
         """Return a column of structs, of maps, or of objects that are written as JSON."""
-        series = self._kept(name)
+        series = _plain(self._frame[name])
         if isinstance(series.dtype, pl.Struct | pl.Map):
             listed: list[dict[str, object] | None] = series.to_list()
             return listed
@@ -148,9 +151,10 @@ class Framed:
         self.quarantine.refuse(lost, field, lambda row: f"is no JSON object, but {shown(series[row])}")
         return found
 
-    def _kept(self, name: str) -> pl.Series:
-        series, kept = _plain(self._frame[name]), self.quarantine.kept
-        return series if kept.all() else pl.select(pl.when(pl.Series(kept)).then(series)).to_series().alias(name)
+    def kept(self) -> Framed:
+        """Return the rows that are not refused."""
+        frame = self._frame.filter(pl.Series(self.quarantine.kept))
+        return Framed(frame, self.quarantine.rest(), self._zone)
 
     def _none(self, series: pl.Series, kind: str, field: str) -> pl.Series:
         """Refuse whatever is in a column of the wrong type."""
@@ -161,8 +165,8 @@ class Framed:
 
     def _text(self, series: pl.Series, field: str) -> pl.Series:
         text = series.cast(pl.String)
-        self.quarantine.refuse((text.str.len_chars() > TEXT_MAX).fill_null(value=False), field, TOO_LONG)
-        refuse_broken_text(text, field, self.quarantine)
+        if series.name not in self._sound:
+            refuse_texts(text, field, self.quarantine)
         return text
 
     def _time(self, series: pl.Series, field: str) -> pl.Series:
@@ -197,21 +201,12 @@ class Framed:
             return self._text(series, field)
         if isinstance(dtype, pl.Datetime | pl.Date):
             return self._instants(series, field).cast(pl.Datetime("us", "UTC"))
-        if isinstance(dtype, pl.Duration):
-            return series.to_physical() / (_DAY_TICKS[dtype.time_unit] // 86_400)
-        if isinstance(dtype, pl.Time):
-            return series.to_physical() / 1e9
-        if dtype.is_integer():
-            fits = dtype.is_signed_integer() or (series <= _INT64[1]).all()
-            return series.cast(pl.Int64 if fits else pl.Float64)
-        if dtype.is_numeric():
-            return series.cast(pl.Float64)
-        if isinstance(dtype, pl.Boolean | pl.Null):
-            return series
         if isinstance(dtype, pl.List | pl.Array):
             return self._lists(series, field)
-        self.quarantine.refuse(series.is_not_null(), field, OBJECT)
-        return self._none(series, "feature", field)
+        if isinstance(dtype, pl.Struct | pl.Map):
+            self.quarantine.refuse(series.is_not_null(), field, OBJECT)
+            return self._none(series, "feature", field)
+        return _measure(series)
 
     def _lists(self, series: pl.Series, field: str) -> pl.Series:
         lists = series.arr.to_list() if isinstance(series.dtype, pl.Array) else series
@@ -231,6 +226,27 @@ class Framed:
 def _plain(series: pl.Series) -> pl.Series:
     """Return what an extension type (an id, a tensor, JSON) is stored as."""
     return series.ext.storage() if isinstance(series.dtype, pl.BaseExtension) else series
+
+
+def _measure(series: pl.Series) -> pl.Series:
+    """Return numbers as Int64 or Float64, durations and times of day as seconds, and booleans as they are."""
+    dtype = series.dtype
+    if isinstance(dtype, pl.Duration):
+        return series.to_physical() / (_DAY_TICKS[dtype.time_unit] // 86_400)
+    if isinstance(dtype, pl.Time):
+        return series.to_physical() / 1e9
+    if dtype.is_integer():
+        fits = dtype.is_signed_integer() or not series.len() or int(series.max() or 0) <= _INT64[1]  # type: ignore[arg-type]
+        return series.cast(pl.Int64 if fits else pl.Float64)
+    return series.cast(pl.Float64) if dtype.is_numeric() else series
+
+
+def _is_fraction(series: pl.Series) -> bool:
+    return series.dtype.is_float() or series.dtype.is_decimal()
+
+
+def _is_scalar(series: pl.Series) -> bool:
+    return series.dtype.is_numeric() or isinstance(series.dtype, pl.Boolean)
 
 
 def _is_text(series: pl.Series) -> bool:

@@ -18,8 +18,8 @@ _YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
 def binary_texts(text: pl.Series, positive: str | float | None, field: str, quarantine: Quarantine) -> pl.Series:
     """Return labels, written as text, as 0 and 1; a row with a third one is refused.
 
-    With true and false it is clear what the other label is; with others it is what usually goes with the positive one (0
-    with 1, no with yes), or, where no row says that, what most of the rest say: a batch may hold an odd row.
+    With true and false it is clear what the other label is; with others it is what usually goes with the positive one
+    (0 with 1, no with yes), or, where no row says that, what most of the rest say: a batch may hold an odd row.
 
     >>> from killick.telemetry.quarantine import Quarantine
     >>> quarantine = Quarantine(range(4))

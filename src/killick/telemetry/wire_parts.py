@@ -30,10 +30,9 @@ from killick.telemetry.quarantine import shown
 from killick.telemetry.values import BROKEN_TEXT, NAME_MAX, metadata_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from killick.spec.document import Spec
-    from killick.telemetry.quarantine import Quarantine
     from killick.telemetry.values import Columns, Kind
 
 KPIS, MODEL = "kpis", "model"
@@ -60,7 +59,6 @@ _DTYPES: Mapping[Kind, pl.DataType] = {
     "number": pl.Float64(),
     "time": pl.Int64(),
 }
-MISSING = "is missing: every row needs one"
 
 
 def prediction_names(spec: Spec | None, *, flat: bool) -> dict[str, str]:
@@ -92,14 +90,16 @@ class Parts:
         """Return what a part is called in the body."""
         return self._names.get(part, [part])[0]
 
-    def read(self, part: str, kind: Kind) -> pl.Series:
-        """Return a part, null where no row has it."""
+    def read(self, part: str, kind: Kind, default: str | float | None = None) -> pl.Series:
+        """Return a part; where a row has none, the default."""
         found: pl.Series | None = None
         for name in self._names.get(part, ()):
             series = self.source.read(name, kind, name)
             found = series if found is None else found.fill_null(series)
         if found is None:
-            return pl.Series(part, [None], dtype=_DTYPES[kind]).new_from_index(0, len(self.source.quarantine.kept))
+            return pl.Series(part, [default], dtype=_DTYPES[kind]).new_from_index(0, self.source.quarantine.asked)
+        if default is not None and found.null_count():
+            found = found.fill_null(default)
         return found.alias(part)
 
     def metadata(self) -> pl.Series:
@@ -107,21 +107,6 @@ class Parts:
         if METADATA not in self._names:
             return self.read(METADATA, "text")
         return metadata_texts(self.source.objects(METADATA, METADATA), METADATA, self.source.quarantine)
-
-
-def judge_name(text: pl.Series, field: str, quarantine: Quarantine) -> None:
-    quarantine.refuse(text.is_null(), field, MISSING)
-    quarantine.refuse((text == "").fill_null(value=False), field, "is empty")
-    long = (text.str.len_chars() > NAME_MAX).fill_null(value=False)
-    quarantine.refuse(long, field, f"is longer than {NAME_MAX} characters")
-
-
-def refuse_infinite(numbers: pl.Series, field: str, quarantine: Quarantine) -> None:
-    quarantine.refuse(~numbers.is_finite().fill_null(value=True), field, found_as(numbers, "is no finite number"))
-
-
-def found_as(values: pl.Series, problem: str) -> Callable[[int], str]:
-    return lambda row: f"{problem} (found {shown(values[row])})"
 
 
 def usable_names(source: Columns, names: Iterable[str], prefix: str, reserved: set[str]) -> list[str]:
@@ -145,7 +130,8 @@ def _wrong_name(name: str, reserved: set[str]) -> str:
     return ""
 
 
-def refuse_others(source: Columns, known: Iterable[str], what: str, hint: str = "") -> None:
+def refuse_others(source: Columns, known: Collection[str], what: str, hint: str = "") -> None:
+    """Refuse rows that have something beside the parts of what they are."""
     for name in source.names:
         if name not in known:
             problem = f"is no part of {what}: {did_you_mean(name, known)}{hint}"
@@ -153,6 +139,7 @@ def refuse_others(source: Columns, known: Iterable[str], what: str, hint: str = 
 
 
 def refuse_other_model(source: Columns, model: str) -> None:
+    """Refuse rows that name another model than the request."""
     if MODEL in source.names:
         said = source.read(MODEL, "text", MODEL)
         other = (said != model).fill_null(value=False)

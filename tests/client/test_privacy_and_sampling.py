@@ -1,0 +1,181 @@
+"""Privacy at the door, and the draw: what may not be told is nowhere, and what is left out can be counted back in."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from killick_client import Client, Hash, Truncate
+from killick_client.privacy import Privacy
+from killick_client.tables import is_drawn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.client.outside import Outside
+
+Make = Callable[..., Client]
+
+PLAIN = "ada@example.org-4711"
+TREATED = dict.fromkeys(("ssn", "email", "street"), PLAIN)
+PRIVACY = {"ssn": "drop", "email": Hash("a key"), "street": Truncate(3), "entity_id": Hash("a key")}
+HIDDEN = {"email": Hash("a key")(PLAIN), "street": "ada"}
+
+
+def everywhere(outside: Outside, folder: Path) -> bytes:
+    """All that was sent, and all that is on disk."""
+    sent = b"".join(request.body + repr(request.headers).encode() for request in outside.requests)
+    return sent + b"".join(path.read_bytes() for path in folder.rglob("*.segment"))
+
+
+ROWS = [{"prediction_id": "a", "entity_id": PLAIN, "age": 37, **TREATED}]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        lambda client: client.log_prediction(
+            prediction_id="a", entity_id=PLAIN, features={"age": 37, **TREATED}, metadata=TREATED
+        ),
+        lambda client: client.log_predictions(ROWS),
+        lambda client: client.log_predictions([{"prediction_id": "a", "features": {"age": 37, **TREATED}}]),
+        lambda client: client.log_predictions({name: [value] for name, value in ROWS[0].items()}),
+        lambda client: client.log_predictions(pl.DataFrame(ROWS)),
+        lambda client: client.log_predictions(pa.Table.from_pylist(ROWS)),
+        lambda client: client.log_predictions(pl.DataFrame({"prediction_id": ["a"], "features": [TREATED]})),
+        lambda client: client.log_predictions(pl.DataFrame(ROWS).to_pandas()),
+        lambda client: client.log_outcome(prediction_id="a", label=True, kpis=TREATED),
+        lambda client: client.log_outcomes(pl.DataFrame(ROWS)),
+        lambda client: client.log_prediction(prediction_id="a", features={"x": {1: object(), **TREATED}}),
+    ],
+    ids=[
+        "event",
+        "rows",
+        "nested rows",
+        "columns",
+        "polars",
+        "pyarrow",
+        "struct",
+        "pandas",
+        "outcome",
+        "outcomes",
+        "junk",
+    ],
+)
+def test_the_plain_value_is_nowhere(
+    log: Callable[[Client], None], a_client: Make, outside: Outside, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not on the wire, not in the spool, not in a log, and the client holds on to nothing of it."""
+    client = a_client(privacy=PRIVACY)
+    with caplog.at_level(logging.DEBUG):
+        log(client)
+        assert client.flush()
+
+    found = everywhere(outside, tmp_path)
+    assert PLAIN.encode() not in found
+    assert PLAIN not in caplog.text + repr(client.statistics())
+    held = [thing for thing in gc.get_objects() if isinstance(thing, dict) and thing.get("email") == PLAIN]
+    assert all(thing in (TREATED, *ROWS) for thing in held)
+
+
+def test_what_is_left_is_what_was_asked_for(a_client: Make, outside: Outside) -> None:
+    """Dropped is gone, hashed is 16 digits, truncated is its beginning; missing stays missing."""
+    client = a_client(privacy=PRIVACY)
+    client.log_prediction(entity_id=PLAIN, features={"age": 37, **TREATED}, metadata=TREATED)
+    client.log_prediction(features={"email": None, "street": None, "ssn": None})
+    client.log_predictions(pl.DataFrame(ROWS))
+    client.flush()
+
+    first, second = outside.batches()[0].lines
+    assert first["features"] == {"age": 37, **HIDDEN}
+    assert first["metadata"] == HIDDEN
+    assert first["entity_id"] == HIDDEN["email"]
+    assert len(HIDDEN["email"]) == 16
+    assert second["features"] == {"email": None, "street": None}
+    table = pl.read_ipc_stream(outside.batches()[-1].body)
+    assert table.drop("version").to_dicts() == [
+        {"prediction_id": "a", "entity_id": HIDDEN["email"], "age": 37, **HIDDEN}
+    ]
+
+
+@given(st.text(), st.text())
+def test_a_hash_tells_equal_from_unequal_and_no_more(one: str, other: str) -> None:
+    """The same value has the same hash under the same key, and another under another."""
+    hidden = Hash("k")
+
+    assert (hidden(one) == hidden(other)) == (one == other)
+    assert hidden(one) != Hash("l")(one)
+    assert len(hidden(one)) == 16
+    assert "key" not in repr(hidden)
+
+
+@pytest.mark.parametrize("mistake", [lambda: Hash(""), lambda: Hash("k" * 65), lambda: Truncate(0)])
+def test_what_hides_nothing_is_refused(mistake: Callable[[], object]) -> None:
+    """An empty key can be guessed by anybody; no character is said by `drop`."""
+    with pytest.raises(ValueError, match=r"key|characters"):
+        mistake()
+
+
+def test_privacy_without_treatments_is_free() -> None:
+    """The hot path asks once."""
+    assert not Privacy({})
+    assert Privacy({"a": "drop"})
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_counts_by_weight_are_unbiased(share: float, a_client: Make, outside: Outside) -> None:
+    """The drawn ones, each counted with its weight, give all of them back, within five standard errors."""
+    client, number = a_client(sample=share), 20_000
+    for at in range(number):
+        client.log_prediction(prediction_id=f"flight/{at}", features={})
+    assert client.flush(30)
+
+    weights = [event["sampling_weight"] for event in outside.events()]
+    error = math.sqrt(number * (1 - share) / share)
+    assert set(weights) == {1 / share}
+    assert abs(sum(weights) - number) < 5 * error
+    assert client.statistics().sampled_out == number - len(weights)
+
+
+def test_every_service_draws_the_same_and_outcomes_with_them(a_client: Make, outside: Outside) -> None:
+    """Events, rows, Arrow tables, and outcomes logged by another client of the same share."""
+    names = [f"n{at}" for at in range(2_000)]
+    drawn = [name for name in names if is_drawn(name, 0.2)]
+    table = pl.DataFrame({"prediction_id": names, "x": range(2_000)})
+    client, other = a_client(sample=0.2), a_client(sample=0.2)
+    for name in names:
+        client.log_prediction(prediction_id=name, features={})
+        other.log_outcome(prediction_id=name, label=True)
+    assert client.flush()
+    assert outside.ids() == drawn
+    outside.requests[:] = [one for one in outside.requests if one.path.endswith("outcomes")]
+    client.log_predictions(table)
+    client.log_predictions(table.to_arrow())
+    assert client.flush()
+    assert other.flush()
+
+    assert outside.ids("outcomes") == drawn
+    for batch in outside.batches():
+        sent = pl.read_ipc_stream(batch.body)
+        assert sent["prediction_id"].to_list() == drawn
+        assert set(sent["sampling_weight"]) == {5.0}
+    outside.requests.clear()
+    client.log_predictions(table.to_dicts())
+    assert client.flush()
+    assert outside.ids() == drawn
+
+
+def test_a_share_that_grows_keeps_whom_it_had() -> None:
+    """Who is in at 5 % is in at 10 %."""
+    names = range(10_000)
+
+    assert {name for name in names if is_drawn(name, 0.05)} < {name for name in names if is_drawn(name, 0.1)}

@@ -1,0 +1,147 @@
+"""Old windows become days, small files large ones, and what is too old goes: nothing is counted otherwise."""
+
+from dataclasses import replace
+
+import polars as pl
+
+from killick.clock import DAY, HOUR, Window, align
+from killick.engine.aging import age, compact, expire, forget_answers
+from killick.engine.profiling import Watched
+from killick.engine.receive import PREDICTIONS
+from killick.engine.turns import FINE_FOR, read_turn
+from killick.profiles.profile import Profile
+from killick.telemetry.columns import PREDICTION_ID
+from tests.engine.telemetry import MODEL, NOW, REFERENCE, SPEC, Post, names
+
+
+def total(post: Post) -> Profile:
+    """All that is counted, without segments."""
+    return Profile.merge(REFERENCE.scale, [profile for (segment, _), profile in post.counted().items() if not segment])
+
+
+def test_windows_merge_into_days_when_the_models_own_time_has_left_them():
+    """A model that sends a history of last year has fine windows of last year's newest days."""
+    post = Post.in_memory()
+    year_ago = align(NOW - 365 * DAY, DAY)
+    post.predict(names(0, 20), at=year_ago)
+    post.profile()
+    assert {window.width for _, window in post.counted()} == {HOUR}
+    post.predict(names(20, 40), at=year_ago + FINE_FOR + 2 * DAY)
+    post.profile()
+    before = total(post)
+    age(post.world, post.watched)
+    assert total(post) == before
+    widths = {window.start: window.width for (segment, window) in post.counted() if not segment}
+    assert widths.pop(year_ago) == DAY
+    assert set(widths.values()) == {HOUR}
+    # What comes late for a day that is whole by now goes into the day.
+    post.predict(names(40, 50), at=year_ago)
+    post.profile()
+    assert total(post).rows == 50
+    assert {window.width for (_, window) in post.counted() if window.start < year_ago + DAY} == {DAY}
+
+
+def test_aging_again_changes_nothing():
+    """It is due once a day, and asked once a minute."""
+    post = Post.in_memory()
+    post.predict(names(0, 10), at=NOW - 20 * DAY)
+    post.predict(names(10, 20))
+    post.profile()
+    age(post.world, post.watched)
+    with post.world.control.transaction() as t:
+        before = (read_turn(t, MODEL), t.batches(MODEL, PREDICTIONS))
+    age(post.world, post.watched)
+    with post.world.control.transaction() as t:
+        assert (read_turn(t, MODEL), t.batches(MODEL, PREDICTIONS)) == before
+
+
+def test_small_files_of_an_hour_become_one_with_every_row_in_the_order_of_commit(tmp_path):
+    """The first copy of a prediction stays the first; old files go when they are swept, and nobody misses them."""
+    post = Post.on_disk(tmp_path)
+    for number in range(5):
+        post.predict([f"loan-{number}", "copy"], version=f"v{number}", spread=HOUR)
+    post.profile()
+    before = total(post)
+    assert compact(post.world, MODEL, PREDICTIONS, NOW + 9 * HOUR) == 5
+    with post.world.control.transaction() as t:
+        (merged,) = t.batches(MODEL, PREDICTIONS)
+        known = t.paths()
+    rows = post.world.archive.read(merged.path)
+    assert rows[PREDICTION_ID].to_list() == [key for number in range(5) for key in (f"loan-{number}", "copy")]
+    assert (merged.rows, merged.pending) == (10, False)
+    assert len(post.world.archive.sweep(known)) == 5
+    post.turn_out({"copy": 1, "loan-3": 0})
+    post.profile()
+    assert total(post).rows == before.rows == 6
+
+
+def test_an_hour_that_is_not_over_waits_until_it_has_many_files(tmp_path):
+    """Merging each new file with the last would write every row again and again."""
+    post = Post.on_disk(tmp_path)
+    for number in range(15):
+        post.predict([f"loan-{number}"], spread=HOUR)
+    post.profile()
+    assert compact(post.world, MODEL, PREDICTIONS, NOW) == 0
+    post.predict(["loan-15"], spread=HOUR)
+    assert compact(post.world, MODEL, PREDICTIONS, NOW) == 0  # the newest is not profiled yet
+    post.profile()
+    assert compact(post.world, MODEL, PREDICTIONS, NOW) == 16
+
+
+def test_what_the_spec_no_longer_keeps_goes_rows_identities_and_profiles(tmp_path):
+    """And what is kept, stays. A prediction that is sent again after that is a new one."""
+    post = Post.on_disk(tmp_path)
+    watched = Watched(replace(SPEC, keep=replace(SPEC.keep, days=30)), REFERENCE.scale, REFERENCE.segments)
+    post.predict(names(0, 10), at=NOW - 60 * DAY)
+    post.predict(names(10, 20))
+    post.profile()
+    age(post.world, watched)
+    assert total(post).rows == 10
+    with post.world.control.transaction() as t:
+        assert sum(batch.rows for batch in t.batches(MODEL, PREDICTIONS)) == 10
+        known = t.paths()
+    assert len(post.world.archive.sweep(known)) == 1
+    expire(post.world, watched, NOW + DAY)
+    assert post.counted() == {}
+    with post.world.control.transaction() as t:
+        assert t.paths() == set()
+
+
+def test_a_history_is_not_too_old_because_it_is_history():
+    """Age is counted back from the newest event of the model, not from today."""
+    post = Post.in_memory()
+    post.predict(names(0, 10), at=NOW - 3_000 * DAY)
+    post.profile()
+    age(post.world, post.watched)
+    assert total(post).rows == 10
+
+
+def test_answers_to_old_deliveries_are_forgotten_and_their_sequences_are_not():
+    """Sent again after a month, a delivery still leaves no second row."""
+    post = Post.in_memory()
+    post.predict(names(0, 3), producer="host", sequence=4)
+    forget_answers(post.world, NOW + 30 * DAY)
+    again = post.predict(names(0, 3), producer="host", sequence=4)
+    assert (again.duplicate, again.accepted) == (True, 0)
+    assert post.predict(names(3, 4), producer="host", sequence=5).accepted == 1
+
+
+def test_rows_are_merged_whatever_their_types():
+    """A feature that was a number becomes a text, and another comes later."""
+    post = Post.in_memory()
+    post.predict(["a"])
+    post.send(PREDICTIONS, _changed(post, "b"))
+    post.profile()
+    assert compact(post.world, MODEL, PREDICTIONS, NOW + 9 * HOUR) == 2
+    with post.world.control.transaction() as t:
+        (merged,) = t.batches(MODEL, PREDICTIONS)
+    rows = post.world.archive.read(merged.path)
+    assert rows.schema["income"] == pl.String
+    assert rows["new"].to_list() == [None, 1]
+    assert merged.window.width <= Window(0, 3 * HOUR).width
+
+
+def _changed(post: Post, name: str) -> pl.DataFrame:
+    from tests.engine.telemetry import predictions
+
+    return predictions([name]).with_columns(pl.lit("much").alias("income"), pl.lit(1).alias("new"))

@@ -1,0 +1,80 @@
+"""What is said of a model's telemetry is what is in its profiles."""
+
+import pytest
+
+from killick.checks.reference import pack_reference
+from killick.clock import DAY, HOUR, Window
+from killick.engine.look import counted_in, maturity_of, telemetry_of
+from tests.engine.telemetry import MODEL, NOW, REFERENCE, Post, names
+
+
+@pytest.fixture
+def post():
+    """Ten days of a hundred predictions; the labels of each take a day, and nine of ten ever come."""
+    post = Post.in_memory()
+    with post.world.control.transaction() as t:
+        t.put("reference", MODEL, "training", pack_reference(REFERENCE), revision=0)
+    for day in range(10):
+        ids = names(100 * day, 100 * day + 100)
+        at = NOW - (10 - day) * DAY
+        post.predict(ids, at=at)
+        if day < 9:
+            post.turn_out(dict.fromkeys(ids[:90], 1), known_at=at + DAY)
+    post.profile()
+    return post
+
+
+def test_stored_profiles_are_told_by_version_segment_and_window(post):
+    """Rows and labels of each; the packed profile only when it is asked for."""
+    everything = [one for one in counted_in(post.world, MODEL) if not one.segment]
+    assert sum(one.rows for one in everything) == 1000
+    assert sum(one.labels for one in everything) == 810
+    oslo = counted_in(post.world, MODEL, segment={"city": "Oslo"}, packed=True)
+    assert 0 < sum(one.rows for one in oslo) < 1000
+    assert all(one.packed for one in oslo)
+    assert all(one.packed is None for one in everything)
+    last_day = counted_in(post.world, MODEL, Window(NOW - DAY, NOW + DAY), segment={})
+    assert sum(one.rows for one in last_day) == 100
+    assert counted_in(post.world, MODEL, version="v9") == []
+    assert counted_in(post.world, "nobody") == []
+
+
+def test_a_window_knows_how_many_labels_it_should_have_by_now(post):
+    """Old ones have what nine of ten give; the youngest is expected to have none yet, and nothing is missing."""
+    told = maturity_of(post.world, MODEL, NOW)
+    old = [one for one in told if one.end <= NOW - 3 * DAY]
+    young = [one for one in told if one.start >= NOW - DAY]
+    predictions = sum(one.predictions for one in old)
+    assert predictions >= 600
+    assert sum(one.labels for one in old) == 0.9 * predictions
+    assert sum(one.expected for one in old) == pytest.approx(0.9 * predictions, rel=0.05)
+    assert sum(one.predictions for one in young) == 100
+    assert sum(one.labels for one in young) == 0
+    assert sum(one.expected for one in young) < 40
+
+
+def test_labels_that_fail_to_come_show_as_missing():
+    """A feed of labels that has stopped: two days old, none in, and most expected."""
+    post = Post.in_memory()
+    with post.world.control.transaction() as t:
+        t.put("reference", MODEL, "training", pack_reference(REFERENCE), revision=0)
+    for day in range(10):
+        ids = names(100 * day, 100 * day + 100)
+        at = NOW - (10 - day) * DAY
+        post.predict(ids, at=at)
+        if day < 6:
+            post.turn_out(dict.fromkeys(ids[:90], 1), known_at=at + 4 * HOUR)
+    post.profile()
+    stopped = [one for one in maturity_of(post.world, MODEL, NOW) if one.start >= NOW - 4 * DAY]
+    assert sum(one.labels for one in stopped) == 0
+    assert sum(one.expected for one in stopped) > 150
+
+
+def test_totals_say_what_came_and_what_is_left(post):
+    """Accepted, counted, and the newest event."""
+    post.predict(names(0, 5))
+    told = telemetry_of(post.world, MODEL)
+    assert told.totals["predictions.accepted"] == 1005
+    assert told.totals["predictions.counted"] == 1000
+    assert told.pending == 5
+    assert NOW - DAY < (told.newest or 0) <= NOW
