@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from killick.adapters.archive import FolderArchive
+from killick.adapters.clock import SystemClock
 from killick.adapters.control import open_control
 from killick.adapters.models import ImportedModels
+from killick.adapters.otlp import read_logs_protobuf
 from killick.adapters.tables import FileTables
 from killick.adapters.traffic import ProcessTraffic
 from killick.adapters.trainer import ProcessTrainer
 from killick.engine.world import World
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def open_world(root: str | Path, store: str | Path) -> World:
-    """Return the real world: the operator's files under `root`, Killick's own under `store`."""
+    from killick.clock import Clock
+    from killick.telemetry.otlp import Logs
+
+
+def open_world(root: str | Path, store: str | Path, control: str | None = None) -> World:
+    """Return the real world: the operator's files under `root`, Killick's own under `store`.
+
+    `control` is the URL of a control store elsewhere, such as `postgresql://host/killick`.
+    """
     store = Path(store)
     store.mkdir(parents=True, exist_ok=True)
     return World(
-        control=open_control(store / "control.sqlite"),
+        control=open_control(control or store / "control.sqlite"),
         archive=FolderArchive(store / "telemetry"),
         tables=FileTables(root),
         models=ImportedModels(root),
         traffic=ProcessTraffic(),
         trainer=ProcessTrainer(root, store / "jobs"),
     )
+
+
+def otlp_reader() -> Callable[[bytes], Logs]:
+    """Return what reads OTLP's protobuf; what it needs is imported when the first export comes."""
+    return read_logs_protobuf
+
+
+def system_clock() -> Clock:
+    """Return the machine's clock."""
+    return SystemClock()

@@ -53,7 +53,8 @@ _GROUP_ROWS_MAX = 500_000
 class Delivery:
     """What one producer sent under one sequence: usable rows, and those that were rejected.
 
-    `table` has the house's columns; `rejected` names the first rejected rows, `rejected_rows` counts all.
+    `table` has the house's columns; `rejected` names the first rejected rows, `rejected_rows` counts all. `actor` is
+    whose token it came with, for the ledger, if it came with one.
     """
 
     model: str
@@ -63,6 +64,7 @@ class Delivery:
     table: pl.DataFrame
     rejected: tuple[Rejected, ...] = ()
     rejected_rows: int = 0
+    actor: str = ""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -184,7 +186,7 @@ def _note_changes(t: Transaction, delivery: Delivery, now: Instant) -> None:
         return
     models = delivery.table["model"].fill_null("") if delivery.table.height else ()
     for model, change in zip(models, as_changes(delivery.table), strict=True):
-        record_change(Book(t, model, now, actor=delivery.producer), change)
+        record_change(Book(t, model, now, actor=delivery.actor or delivery.producer), change)
 
 
 class Receiver:

@@ -1,0 +1,201 @@
+"""Telemetry in other people's formats: CloudEvents of model servers, OTLP logs, SageMaker's lines.
+
+Each becomes the rows that our own clients would have sent, and goes the same way from there (`taking.py`). Who sends
+them does not retry under a name; what comes twice is recognised by its predictions' ids when it is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from killick.engine.receive import Receipt
+from killick.ports.control import Half
+from killick.server.bodies import JSON, NDJSON, media_type
+from killick.server.problems import Refused
+from killick.server.routes import LINES, PROTOBUF
+from killick.server.taking import DECODERS, Stored, readable, receipt_answer
+from killick.telemetry.cloudevents import read_halves
+from killick.telemetry.foreign import Reading
+from killick.telemetry.otlp import read_logs
+from killick.telemetry.quarantine import NAMED_MAX, Rejected
+from killick.telemetry.sagemaker import read_captures, read_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from litestar import Request, Response
+
+    from killick.server.senders import Sender, Senders
+    from killick.server.taking import Taking
+    from killick.spec.document import Spec
+    from killick.telemetry import foreign
+    from killick.telemetry.cloudevents import Half as Event
+    from killick.telemetry.otlp import Logs
+    from killick.telemetry.wire import Decoded
+
+
+class Partial(msgspec.Struct, frozen=True, rename="camel"):
+    """What OTLP's answer says of records that were refused; 64-bit numbers are text in its JSON."""
+
+    rejected_log_records: str
+    error_message: str
+
+
+class Exported(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """OTLP's answer to an export (`ExportLogsServiceResponse`)."""
+
+    partial_success: Partial | None = None
+
+
+class Foreign:
+    """The handlers.
+
+    Args:
+        taking: takes bodies in.
+        senders: names who sends.
+        read_protobuf: reads OTLP's other encoding.
+    """
+
+    def __init__(self, taking: Taking, senders: Senders, read_protobuf: Callable[[bytes], Logs]) -> None:
+        self._taking = taking
+        self._senders = senders
+        self._read_protobuf = read_protobuf
+
+    async def cloudevents(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Hold requests and responses of a model server until both halves of a prediction are there."""
+        headers = dict(request.headers)
+
+        def store(body: bytes) -> list[Stored]:
+            found = readable(partial(read_halves, headers, body))
+            by_model: dict[str, list[Event]] = {}
+            for half in found.halves:
+                by_model.setdefault(self._model_of(half.models), []).append(half)
+            stored = []
+            for model, halves in by_model.items():
+                now = self._taking.clock.now()
+                held = [Half(one.id, one.part, now, msgspec.msgpack.encode(one)) for one in halves]
+                self._taking.receiver.hold(model, held)
+                stored.append(Stored(model, "halves", Receipt(len(held))))
+            refused = _rejected(found.rejected)
+            return [*stored, *([Stored("", "halves", Receipt(0, refused), len(refused))] if refused else [])]
+
+        return await self._taking.take(request, store, receipt_answer)
+
+    async def logs(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Store what the records of an OTLP export say of predictions and outcomes."""
+        media = media_type(request.headers.get("content-type", ""), (JSON, PROTOBUF))
+        read = read_logs if media == JSON else self._read_protobuf
+        actor = request.state["actor"]
+
+        def store(body: bytes) -> list[Stored]:
+            logs = readable(partial(read, body))
+            stored, refused, refused_rows = [], list(_rejected(logs.rejected)), len(logs.rejected)
+            for kind, found in (("predictions", logs.predictions), ("outcomes", logs.outcomes)):
+                for model, events in found.items():
+                    try:
+                        stored.append(self._events(model, kind, events, (), actor, self._senders.own(model, kind)))
+                    except Refused as error:
+                        # An export has records of many services: one that is not known here must not cost the others.
+                        refused.append(Rejected(0, "killick.model", error.detail))
+                        refused_rows += len(events)
+            return [*stored, Stored("", "logs", Receipt(0, tuple(refused[:NAMED_MAX])), refused_rows)]
+
+        return await self._taking.take(request, store, _exported_json if media == JSON else _exported_protobuf, media)
+
+    async def captures(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Store what SageMaker captured of an endpoint."""
+        return await self._lines(request, "predictions", lambda body, spec: read_captures(body, reading_of(spec)))
+
+    async def labels(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Store SageMaker's ground truth as outcomes."""
+        return await self._lines(request, "outcomes", lambda body, _spec: read_labels(body))
+
+    async def _lines(
+        self, request: Request[Any, Any, Any], kind: str, read: Callable[[bytes, Spec | None], foreign.Decoded]
+    ) -> Response[bytes]:
+        model: str = request.path_params["model"]
+        spec = self._taking.known.admit(model)
+        media_type(request.headers.get("content-type", ""), (NDJSON, *LINES))
+        sender, actor = self._senders.read(request.headers, model, kind), request.state["actor"]
+
+        def store(body: bytes) -> list[Stored]:
+            found = readable(partial(read, body, spec))
+            events = found.predictions if kind == "predictions" else found.outcomes
+            return [self._events(model, kind, events, found.rejected, actor, sender)]
+
+        return await self._taking.take(request, store, receipt_answer)
+
+    def _events(
+        self,
+        model: str,
+        kind: str,
+        events: Sequence[foreign.Event],
+        refused: Iterable[foreign.Rejected],
+        actor: str,
+        sender: Sender,
+    ) -> Stored:
+        """Deliver events in the canonical form of our wire, as if a client of ours had sent them."""
+        spec = self._taking.known.admit(model)
+        body = msgspec.json.encode(events)
+        decoded = DECODERS[kind](body, "json", model=model, spec=spec, now=self._taking.clock.now())
+        return self._taking.deliver(model, kind, sender, _with(decoded, _rejected(refused)), actor)
+
+    def _model_of(self, names: Sequence[str]) -> str:
+        """Return which of the names that an event has for its model is the one that is known here."""
+        model = self._taking.known.choose(names)
+        self._taking.known.admit(model)
+        return model
+
+
+def reading_of(spec: Spec | None) -> Reading:
+    """Return what a spec says of a model's payloads; without one the model is taken for a binary one.
+
+    Features that are named one by one are those of unnamed columns, in their order; patterns say no order.
+    """
+    if spec is None:
+        return Reading("binary")
+    named = (
+        () if any("*" in one or "?" in one or "[" in one for one in spec.features.include) else spec.features.include
+    )
+    return Reading(spec.task, named, tuple(spec.schema.scores), spec.schema.time_zone)
+
+
+def _rejected(refused: Iterable[foreign.Rejected]) -> tuple[Rejected, ...]:
+    return tuple(Rejected(one.index, one.field, one.reason) for one in refused)
+
+
+def _with(decoded: Decoded, refused: tuple[Rejected, ...]) -> Decoded:
+    """Return what was decoded, with what had been refused before as well."""
+    if not refused:
+        return decoded
+    named = (*refused, *decoded.rejected)[:NAMED_MAX]
+    return replace(decoded, rejected=named, rejected_rows=decoded.rejected_rows + len(refused))
+
+
+def _exported(stored: list[Stored]) -> Exported:
+    refused = sum(one.rejected_rows for one in stored)
+    said = next((row.reason for one in stored for row in one.receipt.quarantined), "")
+    return Exported(Partial(str(refused), said) if refused else None)
+
+
+def _exported_json(stored: list[Stored]) -> bytes:
+    return msgspec.json.encode(_exported(stored))
+
+
+def _exported_protobuf(stored: list[Stored]) -> bytes:
+    """Write the answer as protobuf: two fields of one message in another (opentelemetry-proto, logs_service.proto)."""
+    told = _exported(stored).partial_success
+    if told is None:
+        return b""
+    message = told.error_message.encode()
+    inner = b"\x08" + _varint(int(told.rejected_log_records)) + b"\x12" + _varint(len(message)) + message
+    return b"\x0a" + _varint(len(inner)) + inner
+
+
+def _varint(number: int) -> bytes:
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])

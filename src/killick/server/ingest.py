@@ -1,0 +1,92 @@
+"""Telemetry in our own formats: predictions, outcomes, gauges, changes, and profiles made elsewhere."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from killick.engine.summaries import take_summaries
+from killick.errors import Mistake
+from killick.server.bodies import MEDIA, media_type
+from killick.server.problems import MISTAKES_MAX, Refused
+from killick.server.routes import PACKED, TABLES
+from killick.server.taking import DECODERS, Stored, readable, receipt_answer
+
+if TYPE_CHECKING:
+    from litestar import Request, Response
+
+    from killick.engine.world import World
+    from killick.server.senders import Senders
+    from killick.server.taking import Taking
+    from killick.telemetry.wire import Decoded
+
+ON_ERROR = ("quarantine", "reject")
+# Changes are about the world: each row may name a model, the batch is of none.
+THE_WORLD = ""
+
+
+class Ingest:
+    """The handlers."""
+
+    def __init__(self, taking: Taking, senders: Senders, world: World) -> None:
+        self._taking = taking
+        self._senders = senders
+        self._world = world
+
+    async def predictions(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Store predictions of a model."""
+        return await self._rows(request, "predictions", request.path_params["model"])
+
+    async def outcomes(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Store outcomes of a model."""
+        return await self._rows(request, "outcomes", request.path_params["model"])
+
+    async def gauges(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Store gauges of a model."""
+        return await self._rows(request, "gauges", request.path_params["model"])
+
+    async def changes(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Store changes in the world."""
+        return await self._rows(request, "changes", THE_WORLD)
+
+    async def profiles(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Add profiles that were made elsewhere."""
+        model: str = request.path_params["model"]
+        self._taking.known.admit(model)
+        sender = self._senders.read(request.headers, model, "profiles")
+        media_type(request.headers.get("content-type", ""), PACKED)
+
+        def store(body: bytes) -> list[Stored]:
+            now = self._taking.clock.now()
+            receipt = take_summaries(self._world, model, sender.producer, sender.sequence, body, now)
+            return [Stored(model, "profiles", receipt)]
+
+        return await self._taking.take(request, store, receipt_answer)
+
+    async def _rows(self, request: Request[Any, Any, Any], kind: str, model: str) -> Response[bytes]:
+        spec = None if model == THE_WORLD else self._taking.known.admit(model)
+        sender = self._senders.read(request.headers, model, kind)
+        media = MEDIA[media_type(request.headers.get("content-type", ""), TABLES)]
+        strict, actor = _is_strict(request), request.state["actor"]
+
+        def store(body: bytes) -> list[Stored]:
+            now = self._taking.clock.now()
+            decoded = readable(partial(DECODERS[kind], body, media, model=model, spec=spec, now=now))
+            if strict and decoded.rejected_rows:
+                raise _rejected(decoded)
+            return [self._taking.deliver(model, kind, sender, decoded, actor)]
+
+        return await self._taking.take(request, store, receipt_answer)
+
+
+def _is_strict(request: Request[Any, Any, Any]) -> bool:
+    asked = request.query_params.getall("on_error", [])
+    if unknown := [word for word in asked if word not in ON_ERROR]:
+        raise Refused(400, f"on_error must be one of {', '.join(ON_ERROR)}, and is {unknown[0][:100]!r}")
+    return "reject" in asked
+
+
+def _rejected(decoded: Decoded) -> Refused:
+    mistakes = [Mistake(f"[{one.index}].{one.field}", one.reason) for one in decoded.rejected[:MISTAKES_MAX]]
+    said = f"{decoded.rejected_rows:,} rows cannot be used, and nothing was stored: on_error=reject"
+    return Refused(422, said, mistakes=mistakes)

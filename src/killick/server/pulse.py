@@ -1,0 +1,79 @@
+"""The live worker: a thread that does what is due, four times a second, whatever happens to the world or to us."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from killick.errors import OutsideError
+
+if TYPE_CHECKING:
+    from killick.clock import Clock, Instant
+
+# A batch is counted in a profile two seconds after it was sent (DESIGN 6); looking costs a millisecond.
+EVERY_SECONDS = 0.25
+# A store that is back is noticed within half a minute, and one that is away is not hammered.
+_BACK_OFF_SECONDS_MAX = 30.0
+
+_log = logging.getLogger("killick.server")
+
+
+class Ticking(Protocol):
+    """Something that does what is due."""
+
+    def tick(self, now: Instant) -> object:
+        """Do what is due at this instant."""
+        ...
+
+
+class Pulse:
+    """Calls `tick` from a thread of its own, and backs off while it fails. `reason` says why it does, for /readyz."""
+
+    def __init__(self, live: Ticking, clock: Clock) -> None:
+        self._live = live
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="killick-live", daemon=True)
+        self.reason = ""
+        self.failures = 0
+        self.last_done_at: Instant = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Do what is due once more, and end."""
+        self._stopping.set()
+        self._thread.join()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        in_a_row = 0
+        while not self._stopping.wait(min(_BACK_OFF_SECONDS_MAX, EVERY_SECONDS * 2 ** min(in_a_row, 10))):
+            in_a_row = 0 if self._beat() else in_a_row + 1
+        self._beat()
+
+    def _beat(self) -> bool:
+        try:
+            self._live.tick(self._clock.now())
+        except OutsideError as error:
+            self._fail("the store or the archive does not answer")
+            _log.warning("what is due could not be done, and will be: %s", error)
+        except Exception:  # noqa: BLE001 - it is logged, and the thread must outlive every mistake
+            self._fail("the live worker fails by a mistake of ours; see the log")
+            _log.exception("a mistake of ours: what is due could not be done, and will be tried again")
+        else:
+            self.reason = ""
+            self.last_done_at = self._clock.now()
+            return True
+        return False
+
+    def _fail(self, reason: str) -> None:
+        self.failures += 1
+        self.reason = reason

@@ -1,0 +1,265 @@
+"""`killick serve` and `killick token`, as an operator has them: starting, stopping, crashing, and what is said."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from killick.adapters.control import open_control
+from tests.server.serving import ENVIRONMENT, Server, prediction, start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SENDER = {"Killick_Producer": "worker-1", "Killick_Sequence": "0"}
+SPEC = """\
+killick: 1
+model: flight-delay
+task: binary
+schema: {prediction_id: flight_id, event_time: departs_at, score: p_delayed, label: {column: delayed}}
+"""
+
+
+def killick(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    command = [sys.executable, "-m", "killick", *map(str, arguments)]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Server]:
+    """A server of one test's own."""
+    server = start(tmp_path / "store")
+    yield server
+    server.stop(signal.SIGKILL)
+
+
+def stored_rows(store: Path) -> list[str]:
+    """The ids of all predictions in the archive that the manifest knows."""
+    control = open_control(store / "control.sqlite")
+    with control.transaction() as t:
+        paths = [batch.path for model in t.models() if model for batch in t.batches(model, "predictions")]
+    control.close()
+    return sorted(name for path in paths for name in pl.read_parquet(store / "telemetry" / path)["prediction_id"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_zero(number: signal.Signals, tmp_path: Path) -> None:
+    """It says that it listens, that it stops, and that it has stopped; nothing else is on any output."""
+    server = start(tmp_path / number.name)
+    server.post("/v1/models/m/predictions", [prediction(1)])
+
+    assert server.stop(number) == 0
+    said = [line.split(maxsplit=2)[2] for line in server.log.read_text().splitlines()]
+    assert said == [f"killick listens on http://127.0.0.1:{server.port}", "killick stops", "killick has stopped"]
+
+
+def test_requests_that_are_in_flight_are_answered_before_it_ends(running: Server) -> None:
+    """Senders that are answered at the moment of SIGTERM get a durable 200, or no answer: never a lie."""
+    accepted: list[str] = []
+
+    def send(worker: int) -> None:
+        for number in range(worker * 1000, worker * 1000 + 1000):
+            try:
+                answer = running.post("/v1/models/m/predictions", [prediction(number)])
+            except OSError:
+                return
+            if answer.status == 200:
+                accepted.append(f"p-{number}")
+
+    senders = [threading.Thread(target=send, args=(worker,)) for worker in range(4)]
+    for sender in senders:
+        sender.start()
+    while len(accepted) < 40:
+        pass
+    assert running.stop() == 0
+    for sender in senders:
+        sender.join()
+
+    stored = stored_rows(running.store)
+    assert set(accepted) <= set(stored)
+    assert len(stored) == len(set(stored))
+
+
+def test_what_was_acknowledged_survives_sigkill_and_is_not_taken_twice(running: Server) -> None:
+    """The next start finds it, and answers its repetition as a repetition."""
+    first = running.post("/v1/models/m/predictions", [prediction(1), prediction(2)], **SENDER)
+    running.stop(signal.SIGKILL)
+    again = start(running.store)
+    repeated = again.post("/v1/models/m/predictions", [prediction(1), prediction(2)], **SENDER)
+    again.stop()
+
+    assert (first.json["accepted"], first.json["duplicate"]) == (2, False)
+    assert (repeated.json["accepted"], repeated.json["duplicate"]) == (2, True)
+    assert stored_rows(running.store) == ["p-1", "p-2"]
+
+
+def test_a_disk_that_fails_is_told_and_its_return_needs_no_restart(running: Server) -> None:
+    """503 with Retry-After, nothing acknowledged, /readyz says why without a path; then the same batch is taken."""
+    archive = running.store / "telemetry"
+    archive.mkdir(exist_ok=True)
+    archive.rename(running.store / "aside")
+    archive.write_text("no folder")
+    failed = running.post("/v1/models/m/predictions", [prediction(1)], **SENDER)
+    ready = running.ask("GET", "/readyz")
+    archive.unlink()
+    (running.store / "aside").rename(archive)
+    mended = running.post("/v1/models/m/predictions", [prediction(1)], **SENDER)
+    while running.ask("GET", "/readyz").status != 200:
+        pass
+
+    assert (failed.status, failed.headers["retry-after"]) == (503, "2")
+    assert (ready.status, ready.json["detail"]) == (503, "the archive cannot be written")
+    assert str(running.store).encode() not in failed.body + ready.body
+    assert failed.json["instance"] in running.log.read_text()
+    assert mended.json == {"accepted": 1, "quarantined": [], "duplicate": False}
+
+
+def test_a_store_that_hangs_makes_it_unready_and_alive(running: Server) -> None:
+    """Somebody keeps the store's lock: the process lives, and says that it cannot work; then it works again."""
+    other = open_control(running.store / "control.sqlite")
+    with other.transaction():
+        waited = running.ask("GET", "/readyz")
+        alive = running.ask("GET", "/healthz")
+    other.close()
+
+    assert (waited.status, alive.status) == (503, 200)
+    while running.ask("GET", "/readyz").status != 200:
+        pass
+
+
+def test_a_port_that_is_taken_is_one_clear_message(tmp_path: Path) -> None:
+    """Exit 3, also where granian would have shared the port with whoever has it."""
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
+        port = other.getsockname()[1]
+        done = killick("serve", "--store", tmp_path, "--port", port)
+
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert f"port {port} of 127.0.0.1 is taken" in done.stderr
+
+
+def test_others_are_not_let_in_without_a_token(tmp_path: Path) -> None:
+    """Exit 2, and the message has the command that helps."""
+    done = killick("serve", "--store", tmp_path, "--host", "0.0.0.0")  # noqa: S104 - it is refused
+
+    assert done.returncode == 2
+    assert "killick token create" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_with_a_token_others_are_let_in_and_asked_for_it(tmp_path: Path) -> None:
+    """On any address the token is needed, also by who comes from this machine; Host is not looked at then."""
+    made = killick("token", "create", "--name", "ci", "--scope", "read", "--store", tmp_path)
+    server = start(tmp_path, "--host", "0.0.0.0")  # noqa: S104 - behind a token, for as long as this test takes
+    local = Server(server.process, "127.0.0.1", server.port, server.log, server.store)
+    statuses = [
+        local.ask("GET", "/metrics").status,
+        local.ask("GET", "/metrics", token=made.stdout.strip()).status,
+        local.ask("GET", "/metrics", token=made.stdout.strip(), Host="killick.example").status,
+        local.ask("GET", "/healthz", Host="killick.example").status,
+    ]
+
+    assert local.stop() == 0
+    assert statuses == [401, 200, 200, 200]
+
+
+def test_only_models_of_its_specs_are_taken(tmp_path: Path) -> None:
+    """404 with the name that was meant; rows may go by the names of the spec."""
+    (tmp_path / "killick.yaml").write_text(SPEC)
+    server = start(tmp_path / "store", str(tmp_path / "killick.yaml"))
+    row = {"flight_id": "f-1", "departs_at": "2026-01-01T10:00:00Z", "p_delayed": 0.3, "temp": 12.5}
+    taken = server.post("/v1/models/flight-delay/predictions", [row])
+    missed = server.post("/v1/models/flight-delays/predictions", [row])
+    models = server.ask("GET", "/v1/models").json
+
+    assert server.stop() == 0
+    assert taken.json == {"accepted": 1, "quarantined": [], "duplicate": False}
+    assert missed.status == 404
+    assert "did you mean 'flight-delay'?" in missed.json["detail"]
+    assert models == {"models": ["flight-delay"]}
+
+
+MISTAKES = {
+    "a spec that is not there": ("nowhere.yaml",),
+    "a spec with mistakes": ("wrong.yaml",),
+    "two specs of one model": ("killick.yaml", "same.yaml"),
+    "specs of several folders": ("killick.yaml", "other/killick.yaml"),
+    "a limit that lets nothing through": ("killick.yaml", "--burst", "0"),
+    "a host that is none of this machine": ("killick.yaml", "--host", "127.0.0.1.nowhere.invalid"),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_in_the_call_is_told_before_anybody_is_let_in(what: str, tmp_path: Path) -> None:
+    """Exit 2, a message, no traceback, no server."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "killick.yaml").write_text(SPEC)
+    (tmp_path / "same.yaml").write_text(SPEC)
+    (tmp_path / "other" / "killick.yaml").write_text(SPEC.replace("flight-delay", "another"))
+    (tmp_path / "wrong.yaml").write_text("killick: 1\nmodel: m\ntask: binery\n")
+    arguments = [str(tmp_path / one) if one.endswith(".yaml") else one for one in MISTAKES[what]]
+    done = killick("serve", *arguments, "--store", tmp_path / "store", "--port", "0")
+
+    assert done.returncode == 2, done.stderr
+    assert "mistake" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_log_can_be_json_and_tell_of_each_request(tmp_path: Path) -> None:
+    """One object a line, whatever is asked; a path cannot forge a line."""
+    server = start(tmp_path, "--log", "json", "--access-log")
+    server.ask("GET", "/nowhere%0A2026-01-01T00:00Z%20info%20forged")
+    server.stop()
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+
+    assert [line["logger"] for line in lines].count("killick.access") >= 1
+    assert any("/nowhere" in line["message"] and " 404 " in line["message"] for line in lines)
+    assert {"at", "level", "logger", "message"} <= set(lines[0])
+
+
+def test_a_token_is_made_listed_and_taken_back(tmp_path: Path) -> None:
+    """The secret is alone on standard output, this once; the list has no secret; the ledger verifies."""
+    made = killick("token", "create", "--name", "ci", "--scope", "ingest", "--scope", "read", "--expires", "90d",
+                   "--by", "dana", "--store", tmp_path)  # fmt: skip
+    twice = killick("token", "create", "--name", "ci", "--scope", "read", "--store", tmp_path)
+    listed = killick("token", "list", "--store", tmp_path, "--json")
+    table = killick("token", "list", "--store", tmp_path)
+    revoked = killick("token", "revoke", "ci", "--store", tmp_path)
+    after = killick("token", "list", "--store", tmp_path, "--json")
+
+    assert re.fullmatch(r"kk_[A-Za-z0-9_-]{43}\n", made.stdout)
+    assert twice.returncode == 2
+    (token,) = json.loads(listed.stdout)
+    assert (token["name"], token["scopes"], token["valid"], token["by"]) == ("ci", ["ingest", "read"], True, "dana")
+    assert made.stdout.strip()[3:] not in listed.stdout + table.stdout
+    assert "ingest, read" in table.stdout
+    assert revoked.returncode == 0
+    assert json.loads(after.stdout)[0]["valid"] is False
+    assert killick("ledger", "verify", "--store", tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("create", "--name", "x", "--scope", "root"),
+        ("create", "--name", "x", "--scope", "read", "--expires", "soon"),
+        ("create", "--name", "", "--scope", "read"),
+        ("revoke", "nobody"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_about_a_token_is_told(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """Exit 2, and no token is made."""
+    assert killick("token", *arguments, "--store", tmp_path).returncode == 2
+    assert json.loads(killick("token", "list", "--store", tmp_path, "--json").stdout) == []

@@ -1,0 +1,34 @@
+"""Servers that the tests share: one that is open to this machine, one that asks for tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.server.serving import Server, start, token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCOPES = ("ingest", "read", "operate", "admin")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server without specs or tokens, and without a rate that a test would meet."""
+    running = start(tmp_path_factory.mktemp("open"), "--requests-per-second", "100000", "--burst", "100000")
+    yield running
+    assert running.stop() == 0, running.log.read_text()
+    assert "Traceback" not in running.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that asks everybody for a token, and a token of each scope."""
+    store = tmp_path_factory.mktemp("guarded")
+    tokens = {scope: token(store, f"a {scope}", scope) for scope in SCOPES}
+    running = start(store, "--require-token", "--requests-per-second", "100000", "--burst", "100000")
+    running.tokens.update(tokens)
+    yield running
+    assert running.stop() == 0, running.log.read_text()
