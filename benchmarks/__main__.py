@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import canary_judge, check, imports, operating_characteristics, profiling, verdicts
+from benchmarks import canary_judge, check, imports, operating_characteristics, profiling, verdicts, wire
 from benchmarks.table import print_table, write_json
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ QUICK: dict[str, Callable[[], list[Row]]] = {
     "profiling": profiling.main,
     "check": check.main,
     "verdicts": verdicts.main,
+    "wire": wire.main,
 }
 SLOW: dict[str, Callable[[], list[Row]]] = {
     "check_slow": check.slow,

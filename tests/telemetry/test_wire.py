@@ -397,7 +397,11 @@ def test_one_object_and_a_byte_order_mark_are_understood() -> None:
 def test_stored_times_of_features_are_instants() -> None:
     """A timestamp without a zone is a local time; dates are midnights."""
     frame = pl.DataFrame(
-        {"flight": ["a"], "built": [datetime(2020, 1, 1, 12)], "seen": [datetime(2020, 1, 1, tzinfo=UTC)]}
+        {
+            "flight": ["a"],
+            "built": [datetime.fromisoformat("2020-01-01T12:00")],
+            "seen": [datetime(2020, 1, 1, tzinfo=UTC)],
+        }
     )
     table = decode(frame, spec=SPEC).table
     assert table["built"].item() == datetime(2020, 1, 1, 17, tzinfo=UTC)

@@ -16,7 +16,7 @@ import polars as pl
 
 from killick.errors import DataError, Mistake
 from killick.telemetry.arrow_guard import guard
-from killick.telemetry.door import instants
+from killick.telemetry.door import instants, measurable
 from killick.telemetry.quarantine import shown
 from killick.telemetry.values import (
     LIST_MAX,
@@ -66,11 +66,12 @@ def read_stream(body: bytes) -> pl.DataFrame:
 
 
 def _refuse_unfolding(frame: pl.DataFrame, size: int) -> None:
-    plain = frame.select(pl.selectors.string().str.len_bytes().sum()).sum_horizontal().sum()
-    if (
-        plain + sum(map(_unfolded, frame.select(~pl.selectors.string()).iter_columns()))
-        > _TEXT_FREE + _TEXT_EACH * size
-    ):
+    texts = pl.selectors.string()
+    # All plain texts in one look; the others, which are few, one by one.
+    plain = frame.select(texts.str.len_bytes().sum())
+    unfolded = sum(plain.row(0)) if plain.height else 0
+    unfolded += sum(map(_unfolded, frame.select(~texts).iter_columns()))
+    if unfolded > _TEXT_FREE + _TEXT_EACH * size:
         problem = f"is an Arrow stream of {size / 2**20:.1f} MiB, whose texts unfold to far more"
         raise DataError(Mistake("body", problem, hint="send fewer rows at a time, or shorter texts"))
 
@@ -230,15 +231,11 @@ def _plain(series: pl.Series) -> pl.Series:
 
 def _measure(series: pl.Series) -> pl.Series:
     """Return numbers as Int64 or Float64, durations and times of day as seconds, and booleans as they are."""
-    dtype = series.dtype
-    if isinstance(dtype, pl.Duration):
-        return series.to_physical() / (_DAY_TICKS[dtype.time_unit] // 86_400)
-    if isinstance(dtype, pl.Time):
-        return series.to_physical() / 1e9
-    if dtype.is_integer():
-        fits = dtype.is_signed_integer() or not series.len() or int(series.max() or 0) <= _INT64[1]  # type: ignore[arg-type]
+    series = measurable(series)
+    if series.dtype.is_integer():
+        fits = series.dtype.is_signed_integer() or not (series > _INT64[1]).any()
         return series.cast(pl.Int64 if fits else pl.Float64)
-    return series.cast(pl.Float64) if dtype.is_numeric() else series
+    return series.cast(pl.Float64) if series.dtype.is_numeric() else series
 
 
 def _is_fraction(series: pl.Series) -> bool:
