@@ -1,7 +1,7 @@
 """What it costs to read predictions from the wire: seconds for a million of them, on one thread.
 
 Rows of 16 numbers and 4 texts, made from a seed, as a JSON array and as lines in bodies of 1,000 (what a client sends
-when it flushes twice a second at 2,000 a second), and as Arrow in bodies of 1,000 and 20,000. Beside JSON stands what
+that flushes twice a second at 2,000 a second), and as Arrow in bodies of 1,000 and 20,000. Beside JSON stands what
 any reader must do at least: msgspec making Python objects of the same body. The answer is asserted: every format gives
 the same frame, and nothing is refused.
 
@@ -35,16 +35,17 @@ if TYPE_CHECKING:
 
 NOW = parse_instant("2026-03-01T12:00Z")
 NUMBERS, TEXTS = 16, 4
+SMALL, LARGE = 1_000, 20_000
 REPEATS, MILLION = 50, 1_000_000
 # Rows a second that one core must read: 250,000 as JSON, three million as Arrow.
 JSON_MAX, ARROW_MAX = MILLION / 250_000, MILLION / 3_000_000
 # Of what msgspec takes to make objects of the same JSON: frames and every rule included.
 JSON_TIMES = 4.0
 CONTESTS: dict[str, tuple[Media, int, float | None]] = {
-    "JSON array": ("json", 1_000, JSON_MAX),
-    "JSON lines": ("ndjson", 1_000, JSON_MAX),
-    "small Arrow": ("arrow", 1_000, None),
-    "Arrow": ("arrow", 20_000, ARROW_MAX),
+    "JSON array": ("json", SMALL, JSON_MAX),
+    "JSON lines": ("ndjson", SMALL, JSON_MAX),
+    "small Arrow": ("arrow", SMALL, None),
+    "Arrow": ("arrow", LARGE, ARROW_MAX),
 }
 
 
@@ -81,8 +82,8 @@ def read(body: bytes, media: Media) -> Decoded:
 
 def check_answer() -> None:
     """Assert that every format gives the same frame."""
-    array, lines, arrow = (read(make_body(media, 1_000), media) for media in ("json", "ndjson", "arrow"))
-    assert array.table.height == 1_000, array.rejected
+    array, lines, arrow = (read(make_body(media, SMALL), media) for media in ("json", "ndjson", "arrow"))
+    assert array.table.height == SMALL, array.rejected
     assert_frame_equal(array.table, lines.table)
     assert_frame_equal(array.table, arrow.table)
 
@@ -120,7 +121,7 @@ def main() -> list[Row]:
 def _contestant(name: str) -> Found:
     """Return the seconds for a million rows."""
     if name == "objects":
-        size, body = 1_000, make_body("json", 1_000)
+        size, body = SMALL, make_body("json", SMALL)
         found = best_of(REPEATS, lambda: msgspec.json.decode(body))
     else:
         media, size, _ = CONTESTS[name]

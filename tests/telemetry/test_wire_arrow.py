@@ -266,9 +266,9 @@ def streams() -> list[bytes]:
 def test_no_mangled_stream_kills_the_process(seed: int) -> None:
     """Each is read or refused. Without the guard the first thousand abort within seconds, on a length made up."""
     done = subprocess.run(
-        [sys.executable, "-c", FUZZ, str(seed), "1000"], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", FUZZ, str(seed), "600"], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert 50 < int(done.stdout) < 1000
+    assert 50 < int(done.stdout) < 600
     panics = [line for line in done.stderr.splitlines() if "panicked at" in line]
     assert not [line for line in panics if "polars-arrow" in line]

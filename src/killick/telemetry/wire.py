@@ -238,7 +238,7 @@ def _read(body: bytes, media: Media, spec: Spec | None, nested: Collection[str] 
         rows = [row if FEATURES in row else _nested(row, nested) for row in rows]
     quarantine = Quarantine(read.index, read.unread, read.unread_rows)
     # A NUL, and what stands for half of a surrogate pair, comes as an escape or not at all.
-    return Listed(rows, quarantine, zone, escaped=b"\\u" in body)
+    return Listed(rows, quarantine, zone, escaped=b"\\" in body)
 
 
 def _settle(source: Columns, judge: Callable[[Columns], dict[str, pl.Series]]) -> Decoded:
