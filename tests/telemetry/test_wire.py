@@ -300,9 +300,9 @@ def test_outcomes_have_labels_of_their_task_and_kpis() -> None:
     decoded = decode_outcomes(as_json(rows), "json", model="flight-delay", spec=spec, now=NOW)
     assert refused(decoded) == [(2, "label"), (3, "known_at"), (4, "kpis.cost"), (5, "label"), (6, "lable")]
     assert decoded.table.schema["label"] == pl.Float64
-    assert decoded.table.select("prediction_id", "known_at", "label", "hours").rows() == [
-        ("a", parse_instant("2026-02-28"), 3.0, 1.5),
-        ("b", NOW, None, None),
+    assert decoded.table.select("prediction_id", "known_at", "label", "cost", "hours").rows() == [
+        ("a", parse_instant("2026-02-28"), 3.0, 40.0, 1.5),
+        ("b", NOW, None, 2.0, None),
     ]
     for task in ("multiclass", None):
         other = replace(spec, task=task) if task else None

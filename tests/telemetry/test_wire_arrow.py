@@ -44,6 +44,7 @@ def features(**columns: Any) -> bytes:
 
 TYPES: dict[str, tuple[pa.Array, pl.DataType, list[Any]]] = {
     "int8": (pa.array([1, None, -3], pa.int8()), pl.Int64(), [1, None, -3]),
+    "uint8": (pa.array([1, 2, 255], pa.uint8()), pl.Int64(), [1, 2, 255]),
     "uint64": (pa.array([1, 2, 3], pa.uint64()), pl.Int64(), [1, 2, 3]),
     "large uint64": (pa.array([1, 2, 2**64 - 1], pa.uint64()), pl.Float64(), [1.0, 2.0, 2.0**64]),
     "half": (pa.array(np.array([0.5, 1, 2], np.float16)), pl.Float64(), [0.5, 1.0, 2.0]),
@@ -157,6 +158,12 @@ def test_metadata_may_be_a_struct_a_map_or_json() -> None:
         (2, "metadata"),
     ]
     assert refused(decode(features(metadata=pa.array([1, None, None])), media="arrow")) == [(0, "metadata")]
+    times = pa.array([2**62, None, None], pa.timestamp("ms"))  # Polars panics where it makes a Python object of it
+    for odd, field in (
+        (pa.StructArray.from_arrays([times], ["k"]), "metadata.k"),
+        (pa.array([[("k", 1)], None, None], pa.map_(pa.string(), pa.timestamp("ms"))), "metadata"),
+    ):
+        assert refused(decode(features(metadata=odd), media="arrow")) == [(0, field)]
 
 
 def test_a_stream_may_come_in_many_batches_and_from_any_writer() -> None:
