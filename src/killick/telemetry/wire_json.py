@@ -92,7 +92,12 @@ def read_lines(body: bytes) -> Rows:
     """
     if body.count(b"\n") > ROWS_MAX:
         raise _too_many()
-    return _read_each(line for line in body.split(b"\n") if line and not line.isspace())
+    lines = [line for line in body.split(b"\n") if line and not line.isspace()]
+    try:
+        rows = list(map(_READ_ROW.decode, lines))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _read_each(lines)
+    return Rows(rows, range(len(rows)))
 
 
 def _read_each(pieces: Iterable[bytes | Raw]) -> Rows:
