@@ -21,6 +21,7 @@ from benchmarks import (
     operating_characteristics,
     profiling,
     verdicts,
+    wire,
 )
 from benchmarks.table import print_table, write_json
 

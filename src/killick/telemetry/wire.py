@@ -126,7 +126,7 @@ def _predictions(source: Columns, model: str, spec: Spec | None, now: Instant) -
     for name in source.names:
         part = names.get(name, name)
         if part.startswith(CLASS_SCORE) and (flat or name in names):
-            scores[part] = source.read(name, "number", name)
+            _add(scores, part, source.read(name, "number", name))
     apply(_prediction_rules(now, scores), told | scores, parts.name, source.quarantine)
     if flat:
         features = _features(source, set(names), spec, "")
@@ -159,9 +159,10 @@ def _outcomes(source: Columns, model: str, spec: Spec | None, now: Instant) -> d
     refuse_other_model(source, model)
     parts = Parts(source, names)
     columns = {PREDICTION_ID: parts.read(PREDICTION_ID, "text"), KNOWN_AT: parts.read(KNOWN_AT, "time", now)}
-    told = _numbers_inside(source, KPIS, "") | {
-        name: source.read(name, "number", name) for name in source.names if name in kpis and name not in names
-    }
+    told = _numbers_inside(source, KPIS, "")
+    for name in source.names:
+        if name in kpis and name not in names:
+            _add(told, name, source.read(name, "number", name))
     rules = [*named(PREDICTION_ID), *timely(KNOWN_AT, now), *map(finite, told)]
     apply(rules, columns | told, parts.name, source.quarantine)
     columns[LABEL] = _labels(parts, spec)
@@ -238,7 +239,7 @@ def _read(body: bytes, media: Media, spec: Spec | None, nested: Collection[str] 
         rows = [row if FEATURES in row else _nested(row, nested) for row in rows]
     quarantine = Quarantine(read.index, read.unread, read.unread_rows)
     # A NUL, and what stands for half of a surrogate pair, comes as an escape or not at all.
-    return Listed(rows, quarantine, zone, escaped=b"\\u" in body)
+    return Listed(rows, quarantine, zone, escaped=b"\\" in body)
 
 
 def _settle(source: Columns, judge: Callable[[Columns], dict[str, pl.Series]]) -> Decoded:
@@ -266,6 +267,11 @@ def _numbers_inside(source: Columns, name: str, prefix: str) -> dict[str, pl.Ser
     inner = source.inside(name, name)
     keys = usable_names(inner, inner.names, f"{name}.", set() if prefix else {PREDICTION_ID, KNOWN_AT, LABEL})
     return {f"{prefix}{key}": inner.read(key, "number", f"{name}.{key}") for key in keys}
+
+
+def _add(columns: dict[str, pl.Series], name: str, series: pl.Series) -> None:
+    """Add a column; where it is there already, only to the rows that have nothing in it."""
+    columns[name] = columns[name].fill_null(series) if name in columns else series
 
 
 def _features(source: Columns, parts: set[str], spec: Spec | None, prefix: str) -> list[pl.Series]:
