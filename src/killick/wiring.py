@@ -6,6 +6,7 @@ from pathlib import Path
 
 from killick.adapters.archive import FolderArchive
 from killick.adapters.control import open_control
+from killick.adapters.folders import LocalFolders
 from killick.adapters.models import ImportedModels
 from killick.adapters.tables import FileTables
 from killick.adapters.traffic import ProcessTraffic
@@ -21,6 +22,7 @@ def open_world(root: str | Path, store: str | Path) -> World:
         control=open_control(store / "control.sqlite"),
         archive=FolderArchive(store / "telemetry"),
         tables=FileTables(root),
+        folders=LocalFolders(root),
         models=ImportedModels(root),
         traffic=ProcessTraffic(),
         trainer=ProcessTrainer(root, store / "jobs"),

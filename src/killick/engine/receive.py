@@ -53,7 +53,8 @@ _GROUP_ROWS_MAX = 500_000
 class Delivery:
     """What one producer sent under one sequence: usable rows, and those that were rejected.
 
-    `table` has the house's columns; `rejected` names the first rejected rows, `rejected_rows` counts all.
+    `table` has the house's columns; `rejected` names the first rejected rows, `rejected_rows` counts all. `also` is
+    done in the transaction that takes it, and not when it was taken before.
     """
 
     model: str
@@ -63,6 +64,7 @@ class Delivery:
     table: pl.DataFrame
     rejected: tuple[Rejected, ...] = ()
     rejected_rows: int = 0
+    also: Callable[[Transaction], None] | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -101,6 +103,8 @@ def commit(world: World, deliveries: Sequence[Delivery], now: Instant, attempt: 
                     else:
                         _count(t, one, now)
                         _note_changes(t, one, now)
+                        if one.also:
+                            one.also(t)
                 _refuse_taken([at for at, _ in fresh], taken)
                 for batch in batches:
                     t.add_batch(batch)

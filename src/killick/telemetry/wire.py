@@ -93,11 +93,13 @@ class Decoded:
     rejected_rows: int
 
 
-def decode_predictions(body: bytes, media: Media, *, model: str, spec: Spec | None, now: Instant) -> Decoded:
+def decode_predictions(
+    body: bytes | pl.DataFrame, media: Media, *, model: str, spec: Spec | None, now: Instant
+) -> Decoded:
     """Read predictions.
 
     Args:
-        body: as it came, once any Content-Encoding is undone.
+        body: as it came, once any Content-Encoding is undone; or, as `arrow`, a table of the operator's own.
         media: its format.
         model: the model that the request is about.
         spec: the model's; None while nobody has written one.
@@ -130,10 +132,12 @@ def decode_predictions(body: bytes, media: Media, *, model: str, spec: Spec | No
     return _decoded(told | scores, features, source.quarantine)
 
 
-def decode_outcomes(body: bytes, media: Media, *, model: str, spec: Spec | None, now: Instant) -> Decoded:
+def decode_outcomes(
+    body: bytes | pl.DataFrame, media: Media, *, model: str, spec: Spec | None, now: Instant
+) -> Decoded:
     """Read outcomes: `label` is 0 or 1 for a binary model, a number for a regression, else text; KPIs are numbers.
 
-    Arguments and errors are those of `decode_predictions`.
+    Arguments and errors are those of `decode_predictions`. A table of the operator's own may hold whatever else.
 
     >>> body = b'[{"prediction_id": "a", "known_at": "1970-01-02", "label": "UA", "kpis": {"cost": 40}}]'
     >>> decode_outcomes(body, "json", model="carrier", spec=None, now=86_400_000_000).table.rows()
@@ -147,7 +151,8 @@ def decode_outcomes(body: bytes, media: Media, *, model: str, spec: Spec | None,
     names |= {column: part for part, column in zip(list(names), own, strict=True) if column}
     kpis = {kpi.name for kpi in schema.kpis} if schema else set()
     passed_over = {*PARTS, *TOLD, *(schema.columns if schema else ())}
-    refuse_others(source, {*names, *passed_over, KPIS, MODEL}, "an outcome", "; KPIs belong into `kpis`")
+    if not isinstance(body, pl.DataFrame):
+        refuse_others(source, {*names, *passed_over, KPIS, MODEL}, "an outcome", "; KPIs belong into `kpis`")
     refuse_other_model(source, model)
     parts = Parts(source, names)
     columns = {PREDICTION_ID: parts.read(PREDICTION_ID, "text"), KNOWN_AT: parts.read(KNOWN_AT, "time")}
@@ -219,11 +224,11 @@ def as_changes(table: pl.DataFrame) -> tuple[Change, ...]:
 # ------------------------------------------------------------------------------------------------ reading
 
 
-def _read(body: bytes, media: Media, spec: Spec | None) -> tuple[bool, Columns]:
+def _read(body: bytes | pl.DataFrame, media: Media, spec: Spec | None) -> tuple[bool, Columns]:
     """Return the rows by column, and whether they are flat."""
     zone = spec.schema.time_zone if spec else "UTC"
-    if media == "arrow":
-        frame = read_stream(body)
+    if media == "arrow" or isinstance(body, pl.DataFrame):
+        frame = body if isinstance(body, pl.DataFrame) else read_stream(body)
         return FEATURES not in frame.columns, Framed(frame, Quarantine(range(frame.height)), zone)
     body = body.removeprefix(b"\xef\xbb\xbf")
     read = read_array(body) if media == "json" else read_lines(body)
