@@ -151,7 +151,7 @@ def name_of(value: object, place: str) -> str:
         refuse(place, f"must be a text, not {called(value)}")
     if not value.strip() or len(value) > ID_MAX:
         refuse(place, f"must have 1 to {ID_MAX} characters, and has {len(value)}")
-    if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
+    if "\0" in value or (not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value)):
         refuse(place, "holds a NUL, or half of a character: no store could keep it")
     return value
 
