@@ -36,6 +36,7 @@ QUICK: dict[str, Callable[[], list[Row]]] = {
     "check": check.main,
     "verdicts": verdicts.main,
     "client": client.main,
+    "wire": wire.main,
 }
 SLOW: dict[str, Callable[[], list[Row]]] = {
     "check_slow": check.slow,
