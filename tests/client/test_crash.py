@@ -182,6 +182,66 @@ def test_forked_workers_each_send_their_own(outside: Outside, tmp_path: Path) ->
     assert sorted(map(sorted, makers.values())) == [["0"], ["1"], ["2"], ["master"]]
 
 
+def test_a_child_sends_nothing_of_its_parents(outside: Outside, tmp_path: Path) -> None:
+    """Not even at its exit, when what the parent logged last was still in memory as it forked."""
+    code = """
+        import os, sys
+        from killick_client import Client
+        client = Client(sys.argv[1], model="m", spool=sys.argv[2], flush_seconds=60)
+        client.log_prediction(prediction_id="parent", features={})
+        pid = os.fork()
+        if not pid:
+            client.log_prediction(prediction_id="child", features={})
+            sys.exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+    """
+    run(code, outside.url, tmp_path)
+
+    assert [one.lines[0]["prediction_id"] for one in outside.requests] == ["child", "parent"]
+    assert len({one.key for one in outside.requests}) == 2
+
+
+def test_a_child_does_not_hold_its_dead_parents_spool(
+    outside: Outside, a_client: Make, tmp_path: Path, nowhere: str
+) -> None:
+    """The parent is killed and the child lives on: somebody else may send what the parent left."""
+    code = """
+        import os, signal, sys, time
+        from killick_client import Client
+        url, spool = sys.argv[1:]
+        client = Client(url, model="m", spool=spool, flush_seconds=0.01)
+        client.log_prediction(prediction_id="parent", features={})
+        while client.statistics().waiting_bytes:
+            time.sleep(0.001)
+        if os.fork():
+            sys.stdin.readline()
+            os.kill(os.getpid(), signal.SIGKILL)
+        print("alive", flush=True)
+        sys.stdin.read()
+        os._exit(0)
+    """
+    service = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), nowhere, str(tmp_path / "spool")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert service.stdout is not None
+    assert service.stdin is not None
+    assert service.stdout.readline() == "alive\n"
+    service.stdin.write("die\n")
+    service.stdin.flush()
+    service.wait()
+    heir = a_client()
+    (old,) = (tmp_path / "spool").iterdir()
+    old.rename(heir._pipeline._spool._folder)  # of the address of this test's server
+    heir.log_gauge("x", 1)
+
+    assert until(lambda: outside.ids() == ["parent"])
+    service.stdin.close()  # the child's end
+    service.stdout.close()
+
+
 def test_a_fork_in_the_midst_of_logging_does_not_stand_still(outside: Outside, tmp_path: Path) -> None:
     """Locks that other threads of the parent hold at that moment are not the child's."""
     code = """

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import polars as pl
 
-from killick.clock import DAY, HOUR, Window, align
-from killick.engine.aging import age, compact, expire, forget_answers
+from killick.clock import DAY, HOUR, MINUTE, Window, align
+from killick.engine.aging import age, age_windows, compact, expire, forget_answers
 from killick.engine.profiling import Watched
 from killick.engine.receive import PREDICTIONS
 from killick.engine.turns import FINE_FOR, read_turn
+from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
 from killick.telemetry.columns import PREDICTION_ID
 from tests.engine.telemetry import MODEL, NOW, REFERENCE, SPEC, Post, names
@@ -39,6 +40,34 @@ def test_windows_merge_into_days_when_the_models_own_time_has_left_them():
     post.profile()
     assert total(post).rows == 50
     assert {window.width for (_, window) in post.counted() if window.start < year_ago + DAY} == {DAY}
+
+
+def test_signals_have_finer_windows_until_they_are_old():
+    """By the minute: what a minute's predictions and labels were; a week later the columns' days say it."""
+    post = Post.in_memory()
+    spec = replace(SPEC, keep=replace(SPEC.keep, signals=MINUTE))
+    post.watched = Watched(spec, REFERENCE.scale, REFERENCE.segments)
+    post.predict(names(0, 50), at=align(NOW, DAY))
+    post.turn_out({"loan-3": 1, "loan-4": 0})
+    post.profile()
+
+    def by_minute():
+        with post.world.control.transaction() as t:
+            return t.profiles(MODEL, REFERENCE.scale.signals.fingerprint, Window(0, 2**62))
+
+    signals = {key: unpack_profile(body, REFERENCE.scale.signals) for key, body in by_minute().items()}
+    assert {key.window.width for key in signals} == {MINUTE}
+    together = Profile.merge(REFERENCE.scale.signals, signals.values())
+    assert together.rows == 50
+    assert (together.counts_of("(label delay)") == total(post).counts_of("(label delay)")).all()
+    assert (together.counts_of("label") == total(post).counts_of("label")).all()
+    before = total(post)
+    age_windows(post.world, post.watched, NOW + FINE_FOR + 2 * DAY)
+    assert by_minute() == {}
+    assert total(post) == before
+    post.predict(names(50, 60), at=align(NOW, DAY))
+    post.profile()
+    assert by_minute() == {}
 
 
 def test_aging_again_changes_nothing():

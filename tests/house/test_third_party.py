@@ -54,6 +54,7 @@ ALLOWED: dict[str, set[str]] = {
     "testing": {"hypothesis", "msgspec", "numpy", "polars", "pytest", "scipy.special"},
     "wiring": set(),
     "api": {"msgspec", "numpy", "polars"},
+    "local": {"msgspec"},
     "demo": {"msgspec", "numpy", "polars", "rich"},
     "cli": {"cyclopts", "msgspec", "rich"},
 }

@@ -298,9 +298,9 @@ class Statements:
             *(profiles.c[name] == sa.bindparam(f"the_{name}") for name in ("series", "window_start", "window_end"))
         )
         mine = sa.select(series.number).where(series.model == sa.bindparam("the_model"))
-        self.expire_profiles = sa.delete(profiles).where(
-            profiles.c.series.in_(mine), profiles.c.window_end <= sa.bindparam("before")
-        )
+        old = sa.delete(profiles).where(profiles.c.window_end <= sa.bindparam("before"))
+        self.expire_profiles = old.where(profiles.c.series.in_(mine))
+        self.expire_scale = old.where(profiles.c.series.in_(mine.where(series.scale == sa.bindparam("the_scale"))))
         insert = self._insert(verdicts)
         self.add_verdict = insert.on_conflict_do_update(
             index_elements=["model", "window_start", "window_end", "fingerprint"],

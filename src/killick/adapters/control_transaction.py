@@ -224,9 +224,13 @@ class SqlTransaction:
             self._run.drop_profile, [{f"the_{name}": value for name, value in place.items()} for place in places]
         )
 
-    def expire_profiles(self, model: str, before: Instant) -> None:
-        """Remove the profiles whose windows end at an instant or before it."""
-        self._write(self._run.expire_profiles, {"the_model": model, "before": before})
+    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> None:
+        """Remove the profiles, on one scale or any, whose windows end at an instant or before it."""
+        those = {"the_model": model, "before": before}
+        if scale is None:
+            self._write(self._run.expire_profiles, those)
+        else:
+            self._write(self._run.expire_scale, those | {"the_scale": scale})
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:
         """Store verdicts; a later one of the same fingerprint and window replaces the earlier, in its place."""

@@ -135,6 +135,8 @@ def age_windows(world: World, watched: Watched, now: Instant) -> None:
                 return
             day = Window.around(turn.aged, DAY)
             _merge_day(t, watched, day)
+            # Days of columns hold the same counts of signals.
+            t.expire_profiles(watched.spec.model, day.end, watched.scale.signals.fingerprint)
             write_turn(t, watched.spec.model, turn.until(day.end), revision)
 
 

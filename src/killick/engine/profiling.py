@@ -8,7 +8,7 @@ each once, and over the latest label of each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,10 +28,11 @@ from killick.telemetry.labels import label_numbers
 from killick.telemetry.segments import EVERYTHING, Grouping, code_segments, known_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Sequence
+    from typing import TypeAlias
 
     from killick.checks.reference import SegmentKey
-    from killick.clock import Instant
+    from killick.clock import Duration, Instant
     from killick.engine.joining import Joined
     from killick.engine.turns import Turn
     from killick.engine.world import World
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from killick.profiles.profile import Profile
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
+
+    Growth: TypeAlias = dict[ProfileKey, Profile]
 
 # A round holds its rows in memory: half a million of forty columns are some 200 MB.
 _ROWS_MAX = 500_000
@@ -103,8 +106,7 @@ def profile_pending(world: World, watched: Watched, now: Instant, most: int = _R
     counted = counted.with_columns(pl.col(OWNER).is_in(shadows).alias(IS_SHADOW))
     known = taken.latest.find(world, pl.concat([coded[KEY], labels[KEY]]), LABEL_SCHEMA)
     joined = join(coded, labels, counted, known)
-    growth = _growth(watched, turn, predictions, joined)
-    _commit(world, watched, taken, turn, joined, growth, now)
+    _commit(world, watched, taken, turn, joined, _growth(watched, turn, predictions, joined), now)
     return Round(len(taken.batches), rows.height + labels.height, coded.height - joined.fresh.height, joined.unmatched)
 
 
@@ -196,10 +198,22 @@ def _coded(predictions: pl.DataFrame, turn: Turn, watched: Watched) -> pl.DataFr
     )
 
 
-def _growth(watched: Watched, turn: Turn, predictions: pl.DataFrame, joined: Joined) -> dict[ProfileKey, Profile]:
-    """Return what the profiles grow by; of a label that was corrected, they lose the old one."""
-    width, scale = width_of(watched.spec), watched.scale
+def _growth(watched: Watched, turn: Turn, predictions: pl.DataFrame, joined: Joined) -> list[tuple[Scale, Growth]]:
+    """Return what the profiles grow by: of columns, and in finer windows of signals where the spec wants them."""
     rows = predictions if joined.fresh.height == predictions.height else predictions[joined.fresh[AT]]
+    grown = [(watched.scale, _grown(watched, watched.scale, width_of(watched.spec), turn, rows, joined))]
+    if watched.spec.keep.signals < width_of(watched.spec):
+        # By segment they would be many, and what a minute of a segment holds is noise.
+        whole = replace(watched, spec=replace(watched.spec, segments=()))
+        signals = watched.scale.signals
+        fine = _grown(whole, signals, watched.spec.keep.signals, turn, rows, joined)
+        # What is older than fine windows are kept is in the columns' days, and nowhere else.
+        grown.append((signals, {key: profile for key, profile in fine.items() if key.window.start >= turn.aged}))
+    return grown
+
+
+def _grown(watched: Watched, scale: Scale, width: Duration, turn: Turn, rows: pl.DataFrame, joined: Joined) -> Growth:
+    """Return what profiles on a scale grow by; of a label that was corrected, they lose the old one."""
     growth = profile_grouped(scale, rows, _groupings(joined.fresh, watched), width)
     for labelled, sign in ((joined.gained, 1), (joined.lost, -1)):
         owned = pl.DataFrame(turn.owners, schema={VERSION: pl.String, ROLE: pl.String}, orient="row")[labelled[OWNER]]
@@ -229,7 +243,7 @@ def _commit(
     taken: _Taken,
     turn: Turn,
     joined: Joined,
-    growth: Mapping[ProfileKey, Profile],
+    growth: Sequence[tuple[Scale, Growth]],
     now: Instant,
 ) -> None:
     model, name = watched.spec.model, f"{world.host}-{turn.number}"
@@ -242,7 +256,8 @@ def _commit(
         t.settle([batch.batch_id for batch in taken.batches])
         t.replace_batches(*runs)
         t.replace_batches(*latest)
-        t.add_profiles(model, watched.scale.fingerprint, grown_profiles(t, model, watched.scale, growth, turn.aged))
+        for scale, grown in growth:
+            t.add_profiles(model, scale.fingerprint, grown_profiles(t, model, scale, grown, turn.aged))
         rows = sum(batch.rows for batch in taken.batches if batch.kind != OUTCOMES)
         t.tally(model, {"predictions.duplicates": rows - fresh.height, "predictions.counted": fresh.height})
         t.tally(model, {"labels.gained": joined.gained.height, "labels.lost": joined.lost.height})

@@ -224,8 +224,8 @@ class Transaction(Protocol):
         """Remove profiles: they were merged into a coarser window. One that is not there is passed over."""
         ...
 
-    def expire_profiles(self, model: str, before: Instant) -> None:
-        """Remove the profiles, on any scale, whose windows end at an instant or before it."""
+    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> None:
+        """Remove the profiles, on one scale or any, whose windows end at an instant or before it."""
         ...
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:

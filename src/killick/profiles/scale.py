@@ -7,7 +7,7 @@ each column's counts and sums stand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeAlias
@@ -97,6 +97,11 @@ class Scale:
     def features(self) -> tuple[NumericScale | CategoricalScale, ...]:
         """The yardsticks of the features."""
         return tuple(part for part in self.columns if not isinstance(part, ScoreScale))
+
+    @cached_property
+    def signals(self) -> Scale:
+        """The yardsticks of what is watched by the minute: scores, the service, and what comes later; no features."""
+        return replace(self, columns=tuple(part for part in self.columns if isinstance(part, ScoreScale)), facets=())
 
     @property
     def score(self) -> ScoreScale | None:

@@ -279,10 +279,10 @@ class MemoryTransaction:
         for key in keys:
             self._drop(by_window.row(key.window), key[:3])
 
-    def expire_profiles(self, model: str, before: Instant) -> None:
-        """Remove the profiles whose windows end at an instant or before it."""
-        for (owner, _), by_window in self._read().profiles.items():
-            if owner == model:
+    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> None:
+        """Remove the profiles, on one scale or any, whose windows end at an instant or before it."""
+        for (owner, own_scale), by_window in self._read().profiles.items():
+            if owner == model and scale in (None, own_scale):
                 for window in [window for window in by_window.rows if window.end <= before]:
                     for key in list(by_window.rows[window]):
                         self._drop(by_window.rows[window], key)
