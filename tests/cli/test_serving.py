@@ -6,19 +6,18 @@ import json
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 import pytest
 
 from killick.adapters.control import open_control
-from tests.server.serving import ENVIRONMENT, Server, prediction, start
+from killick.cli.main import run
+from tests.server.serving import Server, prediction, start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SENDER = {"Killick_Producer": "worker-1", "Killick_Sequence": "0"}
@@ -30,10 +29,25 @@ schema: {prediction_id: flight_id, event_time: departs_at, score: p_delayed, lab
 """
 
 
-def killick(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end."""
-    command = [sys.executable, "-m", "killick", *map(str, arguments)]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+class Done(NamedTuple):
+    """What a command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def killick(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+    """Run a command in this process, which costs no second of imports, and return what it came to."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def command(*arguments: object) -> Done:
+        capsys.readouterr()
+        code = run([str(one) for one in arguments])
+        return Done(code, *capsys.readouterr())
+
+    return command
 
 
 @pytest.fixture
@@ -138,7 +152,7 @@ def test_a_store_that_hangs_makes_it_unready_and_alive(running: Server) -> None:
         pass
 
 
-def test_a_port_that_is_taken_is_one_clear_message(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_one_clear_message(tmp_path: Path, killick: Callable[..., Done]) -> None:
     """Exit 3, also where granian would have shared the port with whoever has it."""
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
         port = other.getsockname()[1]
@@ -149,7 +163,7 @@ def test_a_port_that_is_taken_is_one_clear_message(tmp_path: Path) -> None:
     assert f"port {port} of 127.0.0.1 is taken" in done.stderr
 
 
-def test_others_are_not_let_in_without_a_token(tmp_path: Path) -> None:
+def test_others_are_not_let_in_without_a_token(tmp_path: Path, killick: Callable[..., Done]) -> None:
     """Exit 2, and the message has the command that helps."""
     done = killick("serve", "--store", tmp_path, "--host", "0.0.0.0")  # noqa: S104 - it is refused
 
@@ -158,7 +172,7 @@ def test_others_are_not_let_in_without_a_token(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_with_a_token_others_are_let_in_and_asked_for_it(tmp_path: Path) -> None:
+def test_with_a_token_others_are_let_in_and_asked_for_it(tmp_path: Path, killick: Callable[..., Done]) -> None:
     """On any address the token is needed, also by who comes from this machine; Host is not looked at then."""
     made = killick("token", "create", "--name", "ci", "--scope", "read", "--store", tmp_path)
     server = start(tmp_path, "--host", "0.0.0.0")  # noqa: S104 - behind a token, for as long as this test takes
@@ -201,7 +215,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("what", MISTAKES)
-def test_a_mistake_in_the_call_is_told_before_anybody_is_let_in(what: str, tmp_path: Path) -> None:
+def test_a_mistake_in_the_call_is_told_before_anybody_is_let_in(
+    what: str, tmp_path: Path, killick: Callable[..., Done]
+) -> None:
     """Exit 2, a message, no traceback, no server."""
     (tmp_path / "other").mkdir()
     (tmp_path / "killick.yaml").write_text(SPEC)
@@ -228,7 +244,7 @@ def test_the_log_can_be_json_and_tell_of_each_request(tmp_path: Path) -> None:
     assert {"at", "level", "logger", "message"} <= set(lines[0])
 
 
-def test_a_token_is_made_listed_and_taken_back(tmp_path: Path) -> None:
+def test_a_token_is_made_listed_and_taken_back(tmp_path: Path, killick: Callable[..., Done]) -> None:
     """The secret is alone on standard output, this once; the list has no secret; the ledger verifies."""
     made = killick("token", "create", "--name", "ci", "--scope", "ingest", "--scope", "read", "--expires", "90d",
                    "--by", "dana", "--store", tmp_path)  # fmt: skip
@@ -259,7 +275,9 @@ def test_a_token_is_made_listed_and_taken_back(tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_a_mistake_about_a_token_is_told(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_mistake_about_a_token_is_told(
+    arguments: tuple[str, ...], tmp_path: Path, killick: Callable[..., Done]
+) -> None:
     """Exit 2, and no token is made."""
     assert killick("token", *arguments, "--store", tmp_path).returncode == 2
     assert json.loads(killick("token", "list", "--store", tmp_path, "--json").stdout) == []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.server.serving import Server
 
 # Enough to have found what was wrong while this was written; a soak runs longer.
-EXAMPLES = 25
+EXAMPLES = 12
 
 
 @schemathesis.serializer("application/x-ndjson", "application/jsonlines")

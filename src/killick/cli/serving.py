@@ -75,11 +75,11 @@ def serve_specs(paths: Sequence[Path], store: Path | None, control: str | None, 
     """
     specs, root = _specs(paths), paths[0].parent if paths else Path()
     clock = system_clock()
-    begin_logging(how.log, access=how.access_log)
     # Files are named by who writes them: a process that comes after a crash must not write over what that one left.
     world = replace(open_world(root, store or root / "store", control), host=f"{node()}-{secrets.token_hex(8)}")
     must_be_bindable(how.host, list_tokens(world.control), clock.now())
     address = free_address(how.host, how.port)
+    begin_logging(how.log, access=how.access_log)
     live = Live(world, specs)
     live.open(clock.now())
     service = make_service(
