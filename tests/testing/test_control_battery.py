@@ -1,6 +1,7 @@
 """The control stores that we ship keep every law; a store that breaks one is found out."""
 
 from contextlib import contextmanager, nullcontext
+from itertools import count
 
 import pytest
 
@@ -16,10 +17,22 @@ EVERY_LAW = (*TRANSACTION_LAWS, *LAWS, *TELEMETRY_LAWS)
 @pytest.fixture
 def stores(tmp_path):
     """Open SQLite stores in a folder, and close them in the end."""
+    numbers = count()
+    yield from opening(lambda: tmp_path / f"{next(numbers)}.db")
+
+
+@pytest.fixture
+def postgresql_stores(database):
+    """Open PostgreSQL stores in databases of their own, and close them in the end."""
+    yield from opening(database)
+
+
+def opening(address):
+    """Yield what opens a store at a new address each time."""
     opened = []
 
     def make():
-        opened.append(open_control(tmp_path / f"{len(opened)}.db"))
+        opened.append(open_control(address()))
         return opened[-1]
 
     def reopen(control):
@@ -48,6 +61,18 @@ def test_sqlite_keeps(law, stores):
 def test_sqlite_keeps_when_opened_again(law, stores):
     """Two handles on one file."""
     law(stores, stores.reopen)
+
+
+@pytest.mark.parametrize("law", EVERY_LAW, ids=lambda law: law.__name__)
+def test_postgresql_keeps(law, postgresql_stores):
+    """In a database of its own for each law."""
+    law(postgresql_stores)
+
+
+@pytest.mark.parametrize("law", REOPENING_LAWS, ids=lambda law: law.__name__)
+def test_postgresql_keeps_when_opened_again(law, postgresql_stores):
+    """Two handles on one database."""
+    law(postgresql_stores, postgresql_stores.reopen)
 
 
 def test_the_battery_holds_every_law_by_its_name():
