@@ -60,6 +60,7 @@ def test_a_connection_that_was_cut_is_told_once_and_replaced(control, postgres):
 
 # These want all that there is, or all of a model.
 WHOLE = {"ledger", "models", "paths", "repend"}
+EXAMPLES = {"ids": "[]", str: "x", bytes: b""}
 
 
 def test_every_question_finds_an_index(control):
@@ -68,19 +69,18 @@ def test_every_question_finds_an_index(control):
     with control.transaction() as t:
         t._connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         for name, statement in vars(Statements("postgresql")).items():
-            if isinstance(statement, sa.Select | sa.Update | sa.Delete):
+            if isinstance(statement, sa.Select | sa.Update | sa.Delete) and name not in WHOLE:
                 plan = explained(t._connection, statement)
                 if "Seq Scan" in plan:
                     found[name] = plan
-    assert found.keys() <= WHOLE, found
+    assert found == {}
 
 
 def explained(connection, statement):
     """The plan of a statement for whatever values."""
-    compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+    compiled = statement.compile(dialect=connection.dialect)
     values = {
-        name: "[]" if name == "ids" else "x" if isinstance(bound.type, sa.Text) else 1
-        for name, bound in compiled.binds.items()
+        name: bound.value if bound.value is not None else EXAMPLES.get(name, EXAMPLES.get(bound.type.python_type, 1))
+        for bound, name in compiled.bind_names.items()
     }
-    values |= {name: value for name, value in compiled.params.items() if value is not None}
     return "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {compiled}", values))

@@ -16,7 +16,7 @@ from tests.docs.pages import ROOT
 from tests.engine.shop import LONG_AFTER, Shop
 
 # Even deliveries are one host's, odd ones the other's; each brings half of the rows of its neighbours once more.
-DELIVERIES, ROWS = 16, 20
+DELIVERIES, ROWS = 8, 20
 HOST = """
 import sys
 from dataclasses import replace
@@ -24,14 +24,14 @@ from killick.adapters.archive import FolderArchive
 from killick.adapters.control import open_control
 from killick.testing.simulator import bad_release
 from tests.engine.shop import Shop
-from tests.engine.test_two_hosts import take_in
+from tests.engine.test_two_hosts import DELIVERIES, take_in
 
 story = bad_release()
 world = story.make_world(open_control(sys.argv[1]), FolderArchive(sys.argv[2]))
 shop = Shop(story, replace(world, host=sys.argv[3]))  # under one name they would write the same files
 print("ready", flush=True)
 sys.stdin.readline()
-for number in range(int(sys.argv[3]), 16, 2):
+for number in range(int(sys.argv[3]), DELIVERIES, 2):
     take_in(shop, number)
 """
 
