@@ -1,11 +1,27 @@
-"""Every method of a transaction, as a call, and how to come to a store behind its back."""
+"""What the tests of the control store share: every call, the schema, and a way in behind its back."""
+
+from pathlib import Path
 
 import sqlalchemy as sa
 
+import killick.adapters.control as adapter
 from killick.clock import Window
 from killick.ledger.chain import extend
 from killick.ports.control import Half, Quarantined
 from killick.testing.control_examples import MODEL, SCALE, a_batch, a_command, a_fact, a_key, a_verdict
+
+MIGRATIONS = Path(adapter.__file__).parent / "migrations"
+# All that a database says of its own schema, in rows of text.
+SCHEMA = {
+    "sqlite": ["SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type IN ('table', 'index')"],
+    "postgresql": [
+        """SELECT table_name, column_name, ordinal_position, data_type, is_nullable, column_default, collation_name
+        FROM information_schema.columns WHERE table_schema = 'public'""",
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'",
+        """SELECT conrelid::regclass, conname, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
+    ],
+}
 
 
 def engine_of(address):

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +14,6 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.dialects.postgresql import dialect as postgresql_dialect
 
-import killick.adapters.control as adapter
 from killick.adapters.control import open_control
 from killick.adapters.control_tables import REVISION, Statements, ledger, metadata, verdicts
 from killick.clock import Window
@@ -23,20 +21,7 @@ from killick.errors import CallError, DataError, OutsideError
 from killick.ledger.chain import extend
 from killick.ports.control import Transaction
 from killick.testing.control_examples import MODEL, SCALE, a_fact, a_key
-from tests.adapters.calls import by_hand, engine_of, every_call
-
-MIGRATIONS = Path(adapter.__file__).parent / "migrations"
-# All that a database says of its own schema, in rows of text.
-SCHEMA = {
-    "sqlite": ["SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type IN ('table', 'index')"],
-    "postgresql": [
-        """SELECT table_name, column_name, ordinal_position, data_type, is_nullable, column_default, collation_name
-        FROM information_schema.columns WHERE table_schema = 'public'""",
-        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'",
-        """SELECT conrelid::regclass, conname, pg_get_constraintdef(oid)
-        FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
-    ],
-}
+from tests.adapters.calls import MIGRATIONS, SCHEMA, by_hand, engine_of, every_call
 
 
 @pytest.fixture
