@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import canary_judge, check, imports, operating_characteristics, profiling, verdicts
+from benchmarks import canary_judge, check, imports, operating_characteristics, profiling, store_size, verdicts
 from benchmarks.table import print_table, write_json
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ QUICK: dict[str, Callable[[], list[Row]]] = {
 SLOW: dict[str, Callable[[], list[Row]]] = {
     "check_slow": check.slow,
     "memory": profiling.memory,
+    "store_size": store_size.main,
     "canary_judge": canary_judge.main,
     "operating_characteristics": operating_characteristics.main,
 }
