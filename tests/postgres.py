@@ -168,8 +168,7 @@ def _settle() -> Path:
             try:
                 _run([programs / "postgres", "--version"])
             except OSError:  # in a folder that is root's alone
-                shutil.copytree(programs.parent, home / "postgresql", symlinks=True)
-                programs = home / "postgresql" / "bin"
+                programs = _copied(programs, home / "copied")
             nobody = pwd.getpwnam("nobody")
             os.chown(home, nobody.pw_uid, nobody.pw_gid)
         (home / "programs").symlink_to(programs)
@@ -180,6 +179,17 @@ def _settle() -> Path:
         said = getattr(error, "stderr", "")
         raise NoServerError(f"PostgreSQL cannot be set up: {error} {said}".strip()) from error
     return home
+
+
+def _copied(programs: Path, to: Path) -> Path:
+    """Copy the installation, and the libraries that a wheel keeps beside its package, and return its programs."""
+    installation, package = programs.parent, programs.parent.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    copy = to / package.name / installation.name
+    shutil.copytree(installation, copy, symlinks=True)
+    if libraries.exists():
+        shutil.copytree(libraries, to / libraries.name)
+    return copy / programs.name
 
 
 def _programs() -> Path:
