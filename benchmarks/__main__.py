@@ -21,6 +21,7 @@ from benchmarks import (
     operating_characteristics,
     profiling,
     verdicts,
+    wire,
 )
 from benchmarks.table import print_table, write_json
 
@@ -35,6 +36,7 @@ QUICK: dict[str, Callable[[], list[Row]]] = {
     "check": check.main,
     "verdicts": verdicts.main,
     "client": client.main,
+    "wire": wire.main,
 }
 SLOW: dict[str, Callable[[], list[Row]]] = {
     "check_slow": check.slow,

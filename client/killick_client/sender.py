@@ -36,8 +36,8 @@ ADOPT_SECONDS = 60.0
 # A disk that cannot be read is given a moment.
 _DISK_AGAIN_SECONDS = 1.0
 _OK = 200
-# The batch itself is at fault. Who is not let in, not known yet, too slow or too fast waits: an operator mends that, and
-# a token that was changed in the wrong order must not cost a day's predictions.
+# The batch itself is at fault. Who is not let in, not known yet, too slow or too fast waits: an operator mends that,
+# and a token that was changed in the wrong order must not cost a day's predictions.
 _MISTAKES = frozenset(range(400, 500)) - {401, 403, 404, 408, 429}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from killick.adapters.archive import FolderArchive
 from killick.adapters.clock import SystemClock
 from killick.adapters.control import open_control
+from killick.adapters.folders import LocalFolders
 from killick.adapters.models import ImportedModels
 from killick.adapters.otlp import read_logs_protobuf
 from killick.adapters.tables import FileTables
@@ -33,6 +34,7 @@ def open_world(root: str | Path, store: str | Path, control: str | None = None) 
         control=open_control(control or store / "control.sqlite"),
         archive=FolderArchive(store / "telemetry"),
         tables=FileTables(root),
+        folders=LocalFolders(root),
         models=ImportedModels(root),
         traffic=ProcessTraffic(),
         trainer=ProcessTrainer(root, store / "jobs"),

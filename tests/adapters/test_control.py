@@ -215,6 +215,7 @@ def every_call(t):
         "quarantine": lambda: t.quarantine(MODEL, [Quarantined(1, b"")], keep=1),
         "quarantined": lambda: t.quarantined(MODEL, 1),
         "hold": lambda: t.hold(MODEL, [Half("a", "request", 1, b"")]),
+        "holding": t.holding,
         "halves": lambda: t.halves(MODEL, 1, 1),
         "release": lambda: t.release(MODEL, ["a"]),
         "add_profiles": lambda: t.add_profiles(MODEL, SCALE, {a_key(1): b""}),

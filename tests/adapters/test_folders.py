@@ -9,7 +9,7 @@ import pytest
 
 from killick.adapters.folders import LocalFolders
 from killick.errors import DataError, OutsideError
-from killick.telemetry.folders import Seen
+from killick.formats.folders import Seen
 from killick.testing.folders import MemoryFolders
 
 TABLE = pl.DataFrame({"id": ["a", "b"], "score": [0.5, 0.25]})

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from killick.adapters.otlp import read_logs_protobuf
 from killick.errors import CallError, DataError
-from killick.telemetry.otlp import events_of
+from killick.formats.otlp import events_of
 
 ATTRIBUTES = [
     {"key": "killick.model", "value": {"stringValue": "churn"}},

@@ -51,7 +51,7 @@ class Survivors:
         world = story.make_world(self.control, self.archive, self.trainer)
         if plan is None:
             return world
-        names = ("control", "archive", "tables", "models", "traffic", "trainer")
+        names = ("control", "archive", "tables", "folders", "models", "traffic", "trainer")
         return World(**{name: faulty(getattr(world, name), plan) for name in names})
 
     def remember(self, scale: str) -> dict[str, Any]:

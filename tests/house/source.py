@@ -14,6 +14,7 @@ BELOW_PORTS = (
     "recovery",
     *("alerting", "diagnosis", "rollout", "retraining", "review"),
     "checks",
+    *("wire", "formats"),
     *("profiles", "telemetry", "registry", "ledger"),
     *("spec", "stats"),
     "automaton",

@@ -141,12 +141,13 @@ DISK_FUNCTIONS = (
 )
 
 
-# Functions that may: `Report.save` is the only IO of the reports, a table profile is saved and loaded likewise, and a
-# frame is packed in memory by methods that are named as if they wrote a file.
+# Functions that may: `Report.save` is the only IO of the reports, a table profile is saved and loaded likewise, a frame
+# is packed in memory by methods that are named as if they wrote a file, and a request's body is read as if it were one.
 EXEMPT = {
     "reports": frozenset({"save"}),
     "engine": frozenset({"save", "load"}),
     "profiles": frozenset({"pack_frame", "unpack_frame"}),
+    "telemetry": frozenset({"read_stream"}),
 }
 
 

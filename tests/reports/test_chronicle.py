@@ -83,7 +83,7 @@ def the_verdicts(day: int):
 
 def a_world(control: MemoryControl) -> World:
     """A world of nothing but a control store: a chronicle asks for no more."""
-    return World(control, *[None] * 5)
+    return World(control, *[None] * 6)
 
 
 def told(until: int = 3):

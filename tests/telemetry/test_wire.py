@@ -300,9 +300,9 @@ def test_outcomes_have_labels_of_their_task_and_kpis() -> None:
     decoded = decode_outcomes(as_json(rows), "json", model="flight-delay", spec=spec, now=NOW)
     assert refused(decoded) == [(2, "label"), (3, "known_at"), (4, "kpis.cost"), (5, "label"), (6, "lable")]
     assert decoded.table.schema["label"] == pl.Float64
-    assert decoded.table.select("prediction_id", "known_at", "label", "hours").rows() == [
-        ("a", parse_instant("2026-02-28"), 3.0, 1.5),
-        ("b", NOW, None, None),
+    assert decoded.table.select("prediction_id", "known_at", "label", "cost", "hours").rows() == [
+        ("a", parse_instant("2026-02-28"), 3.0, 40.0, 1.5),
+        ("b", NOW, None, 2.0, None),
     ]
     for task in ("multiclass", None):
         other = replace(spec, task=task) if task else None
@@ -397,7 +397,11 @@ def test_one_object_and_a_byte_order_mark_are_understood() -> None:
 def test_stored_times_of_features_are_instants() -> None:
     """A timestamp without a zone is a local time; dates are midnights."""
     frame = pl.DataFrame(
-        {"flight": ["a"], "built": [datetime(2020, 1, 1, 12)], "seen": [datetime(2020, 1, 1, tzinfo=UTC)]}
+        {
+            "flight": ["a"],
+            "built": [datetime.fromisoformat("2020-01-01T12:00")],
+            "seen": [datetime(2020, 1, 1, tzinfo=UTC)],
+        }
     )
     table = decode(frame, spec=SPEC).table
     assert table["built"].item() == datetime(2020, 1, 1, 17, tzinfo=UTC)

@@ -53,14 +53,17 @@ FLAT = [{**{key: row[key] for key in row if key != "features"}, **row["features"
 
 
 def as_json(rows: list[Any]) -> bytes:
+    """Return the rows as an array."""
     return json.dumps(rows).encode()
 
 
 def as_lines(rows: list[Any]) -> bytes:
+    """Return the rows as lines."""
     return b"\n".join(json.dumps(row).encode() for row in rows)
 
 
 def as_arrow(frame: pl.DataFrame) -> bytes:
+    """Return a frame as Polars streams it."""
     stream = io.BytesIO()
     frame.write_ipc_stream(stream)
     return stream.getvalue()
@@ -75,4 +78,5 @@ def decode(rows: list[Any] | pl.DataFrame | bytes, *, spec: Spec | None = None, 
 
 
 def refused(decoded: Decoded) -> list[tuple[int, str]]:
+    """Return which rows were refused, and for which field."""
     return [(rejected.index, rejected.field) for rejected in decoded.rejected]

@@ -111,6 +111,7 @@ halves = sa.Table(
     sa.Column("at", BIG, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("model", "half_id", "part", name="halves_once"),
+    sa.Index("halves_of_model", "model", "number"),
 )
 
 profile_series = sa.Table(
@@ -266,13 +267,16 @@ class Statements:
             bad.model == sa.bindparam("the_model"), bad.number <= newest.scalar_subquery()
         )
         self.hold = self._insert(halves).on_conflict_do_nothing()
+        # A look at each model that is known: there are far fewer of them than there may be halves.
+        held = sa.exists().where(half.model == models.c.model)
+        self.holding = sa.select(models.c.model).where(held).order_by(models.c.model)
         other = halves.alias("other")
-        paired = sa.exists().where(
-            other.c.model == half.model, other.c.half_id == half.half_id, other.c.part != half.part
-        )
+        belongs = sa.and_(other.c.model == half.model, other.c.half_id == half.half_id, other.c.part != half.part)
+        is_old = sa.and_(other.c.number.is_(None), half.at < sa.bindparam("before"))
         self.halves = (
-            sa.select(paired, half.half_id, half.part, half.at, half.body)
-            .where(half.model == sa.bindparam("model"), sa.or_(paired, half.at < sa.bindparam("before")))
+            sa.select(half.half_id, half.part, half.at, half.body, other.c.part, other.c.at, other.c.body)
+            .outerjoin_from(halves, other, belongs)
+            .where(half.model == sa.bindparam("model"), sa.or_(other.c.number > half.number, is_old))
             .order_by(half.number)
             .limit(sa.bindparam("limit"))
         )

@@ -32,10 +32,6 @@ __all__ = ["SqlTransaction", "mapped"]
 # A parameter of some megabytes at most, however many ids are asked for.
 _IDS_AT_ONCE = 50_000
 
-_PAIR = 2
-# In the place of the other half of one that has none.
-_NOBODY = Half("", "", 0, b"")
-
 # MessagePack and not JSON: a one-sided interval has an infinite end, and JSON has no word for it.
 _packed_verdict = msgspec.msgpack.Decoder(Verdict)
 # The ledger's entries are kept as the JSON that is hashed, for whoever audits them with other tools.
@@ -174,14 +170,17 @@ class SqlTransaction:
         if halves:
             self._note(model)
 
+    def holding(self) -> list[str]:
+        """Return the models of which halves are held, in order."""
+        return [row[0] for row in self._rows(self._run.holding)]
+
     def halves(self, model: str, before: Instant, limit: int) -> list[list[Half]]:
-        """Return pairs of halves, and lone ones that were held before an instant, in the order of holding."""
-        found: dict[str, list[Half]] = {}
-        for is_paired, *row in self._rows(self._run.halves, model=model, before=before, limit=limit):
-            found.setdefault(row[0], [] if is_paired else [_NOBODY]).append(Half(*row))
-        # Of a pair that the limit has cut apart, the other half comes next time.
-        whole = [held for held in found.values() if len(held) == _PAIR]
-        return [[half for half in held if half is not _NOBODY] for held in whole]
+        """Return so many pairs of halves, and lone ones that were held before an instant, in the order of holding."""
+        rows = self._rows(self._run.halves, model=model, before=before, limit=limit)
+        return [
+            [Half(half_id, *first)] + ([Half(half_id, *other)] if other[0] is not None else [])
+            for half_id, first, other in ((row[0], row[1:4], row[4:]) for row in rows)
+        ]
 
     def release(self, model: str, half_ids: Sequence[str]) -> None:
         """Hold no longer what has these ids."""

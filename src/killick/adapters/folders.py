@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from killick.adapters.tables import FileTables
 from killick.errors import DataError, Mistake, OutsideError
-from killick.telemetry.folders import Seen
-from killick.telemetry.foreign import ROWS_MAX
+from killick.formats.folders import Seen
+from killick.formats.foreign import ROWS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

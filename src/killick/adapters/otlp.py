@@ -1,4 +1,4 @@
-"""OTLP's protobuf, as the values of its JSON form: what `telemetry/otlp.py` reads.
+"""OTLP's protobuf, as the values of its JSON form: what `formats/otlp.py` reads.
 
 Promise: the same export gives the same values in both encodings. Only what a log record of ours needs is taken.
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from killick.errors import CallError, DataError, Mistake
-from killick.telemetry.otlp import Logs, events_of
+from killick.formats.otlp import Logs, events_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,20 +5,24 @@ What is due is found in the store and nowhere else, so it does not matter who di
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from killick.clock import MINUTE
 from killick.engine.adopt import adopt
 from killick.engine.aging import age, forget_answers
+from killick.engine.folders import FolderWatch
+from killick.engine.halves import pair_halves
 from killick.engine.open import open_model, sweep
 from killick.engine.profiling import Round, Watched, profile_first, profile_pending
-from killick.errors import KillickError, OutsideError, StaleWrite
+from killick.errors import OutsideError, StaleWrite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from killick.clock import Instant
     from killick.engine.world import World
+    from killick.profiles.scale import Scale
     from killick.spec.document import Spec
 
 # Files are merged and windows aged once a minute: often enough for an hour's folder, seldom enough to cost nothing.
@@ -33,12 +37,16 @@ class Live:
     Args:
         world: where telemetry is.
         specs: the models that the operator has named. A model that sends without a spec is adopted.
+
+    Attributes:
+        last_error: by model, why something could not be done the last time.
     """
 
     def __init__(self, world: World, specs: Mapping[str, Spec]) -> None:
         self._world = world
         self._specs = dict(specs)
         self._watched: dict[str, Watched] = {}
+        self._folders = [FolderWatch(world, spec, folder) for spec in specs.values() for folder in spec.folders]
         self._aged_at: Instant = 0
         self.last_error: dict[str, str] = {}
 
@@ -59,36 +67,59 @@ class Live:
                 self._watched[spec.model] = Watched(spec, reference.scale, reference.segments)
 
     def tick(self, now: Instant) -> Round:
-        """Do what is due.
+        """Do what is due: take files, pair halves, profile what is pending, age what is old.
 
         Raises:
-            OutsideError: of some model it could not be done; of the others it was.
+            OutsideError: for some model it could not be done; for the others it was.
         """
+        failed: dict[str, Exception] = {}
+        for folder in self._folders:
+            with _noted(failed, folder.model):
+                folder.tick(self._scale(folder.model, now), now)
+        with self._world.control.transaction() as t:
+            holding = t.holding()
+        for model in holding:
+            with _noted(failed, model):
+                scale = self._scale(model, now)
+                pair_halves(self._world, model, self.specs.get(model), scale, now)
         with self._world.control.transaction() as t:
             waiting = dict.fromkeys(batch.model for batch in t.pending())
-        done, failed = Round(), []
+        done = Round()
         for model in waiting:
-            try:
+            with _noted(failed, model):
                 done = done + self._profile(model, now)
-                self.last_error.pop(model, None)
-            except KillickError as error:
-                self.last_error[model] = str(error)
-                failed.append(error)
         if now >= self._aged_at + _AGE_EVERY:
             self._aged_at = now
-            for watched in self._watched.values():
-                age(self._world, watched)
-            forget_answers(self._world, now)
-            sweep(self._world)
+            self._age(failed, now)
+        unread = {folder.model: folder.error for folder in self._folders if folder.error}
+        self.last_error = unread | {model: str(error) for model, error in failed.items()}
         if failed:
-            raise OutsideError(f"{len(failed)} models could not be profiled; the first: {failed[0]}") from failed[0]
+            model, error = next(iter(failed.items()))
+            raise OutsideError(f"what is due was not done for {len(failed)} models; first {model}: {error}") from error
         return done
 
-    def _profile(self, model: str, now: Instant) -> Round:
+    def _age(self, failed: dict[str, Exception], now: Instant) -> None:
+        for model, watched in self._watched.items():
+            with _noted(failed, model):
+                age(self._world, watched)
+        forget_answers(self._world, now)
+        sweep(self._world)
+
+    def _watch(self, model: str, now: Instant) -> Watched | None:
+        """Return how a model is watched; None while too little is known of it."""
         watched = self._watched.get(model) or adopt(self._world, model, self._specs.get(model), now)
+        if watched:
+            self._watched[model] = watched
+        return watched
+
+    def _scale(self, model: str, now: Instant) -> Scale | None:
+        watched = self._watch(model, now)
+        return watched.scale if watched else None
+
+    def _profile(self, model: str, now: Instant) -> Round:
+        watched = self._watch(model, now)
         if watched is None:
             return Round()
-        self._watched[model] = watched
         total = Round()
         for _ in range(_ROUNDS_MAX):
             done = self._round(watched, now)
@@ -106,3 +137,14 @@ class Live:
             raise
         except Exception:  # noqa: BLE001 - one batch must not stop the others
             return profile_first(self._world, watched, now)
+
+
+@contextmanager
+def _noted(failed: dict[str, Exception], model: str) -> Iterator[None]:
+    """Note what keeps one model from being watched, and let the others have their turn."""
+    try:
+        yield
+    except StaleWrite:
+        pass  # another worker was faster; what is left is done next time
+    except Exception as error:  # noqa: BLE001 - a mistake of ours in one model must not stop the others
+        failed[model] = error

@@ -54,7 +54,8 @@ class Delivery:
     """What one producer sent under one sequence: usable rows, and those that were rejected.
 
     `table` has the house's columns; `rejected` names the first rejected rows, `rejected_rows` counts all. `actor` is
-    whose token it came with, for the ledger, if it came with one.
+    whose token it came with, for the ledger, if it came with one. `also` is done in the transaction that takes it, and
+    not when it was taken before.
     """
 
     model: str
@@ -65,6 +66,7 @@ class Delivery:
     rejected: tuple[Rejected, ...] = ()
     rejected_rows: int = 0
     actor: str = ""
+    also: Callable[[Transaction], None] | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -103,6 +105,8 @@ def commit(world: World, deliveries: Sequence[Delivery], now: Instant, attempt: 
                     else:
                         _count(t, one, now)
                         _note_changes(t, one, now)
+                        if one.also:
+                            one.also(t)
                 _refuse_taken([at for at, _ in fresh], taken)
                 for batch in batches:
                     t.add_batch(batch)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from killick.ports.archive import Archive
     from killick.ports.control import Control
+    from killick.ports.folders import Folders
     from killick.ports.models import Models
     from killick.ports.tables import Tables
     from killick.ports.traffic import Traffic
@@ -24,6 +25,7 @@ class World:
     control: Control
     archive: Archive
     tables: Tables
+    folders: Folders
     models: Models
     traffic: Traffic
     trainer: Trainer

@@ -204,8 +204,12 @@ class Transaction(Protocol):
         """Hold halves of predictions; one that is held already (id and part) is passed over."""
         ...
 
+    def holding(self) -> list[str]:
+        """Return the models of which halves are held, in order."""
+        ...
+
     def halves(self, model: str, before: Instant, limit: int) -> list[list[Half]]:
-        """Return pairs of halves, and lone ones that were held before an instant, in the order of holding."""
+        """Return so many pairs of halves, and lone ones that were held before an instant, in the order of holding."""
         ...
 
     def release(self, model: str, half_ids: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from killick.telemetry.folders import Seen
+    from killick.formats.folders import Seen
 
 
 class Folders(Protocol):

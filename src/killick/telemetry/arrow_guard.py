@@ -205,9 +205,12 @@ def _schema(table: _Table) -> list[_Field]:
     if table.number(0, _I16):
         raise _Broken("is written in big-endian order")
     left = [COLUMNS_MAX]
-    fields = [_field(field, 0, left) for field in table.tables(1)]
-    names = [field.name for field in fields]
-    if len(set(names)) < len(names):
+    return _fields(table.tables(1), 0, left)
+
+
+def _fields(tables: list[_Table], depth: int, left: list[int]) -> list[_Field]:
+    fields = [_field(field, depth, left) for field in tables]
+    if len({field.name for field in fields}) < len(fields):
         raise _Broken("names a column twice")
     return fields
 
@@ -218,7 +221,7 @@ def _field(table: _Table, depth: int, left: list[int]) -> _Field:
     if left[0] < 0 or depth > _DEPTH_MAX:
         raise _Broken(f"has more than {COLUMNS_MAX:,} columns, or columns inside columns inside columns")
     name, kind = table.text(0), table.number(2, _U8)
-    children = tuple(_field(child, depth + 1, left) for child in table.tables(5))
+    children = tuple(_fields(table.tables(5), depth + 1, left))
     type_table = table.needed(3, "type of a column")
     bits = _bits_of(name, kind, type_table)
     size = type_table.number(0, _I32) if kind == _FIXED_LIST else 0

@@ -209,7 +209,7 @@ def arrange(
         for part, column in columns.items()
         if column and column in table.columns
     ]
-    own = [_measurable(table[c]) if c in features else table[c] for c in own_columns(table, spec)]
+    own = [measurable(table[c]) if c in features else table[c] for c in own_columns(table, spec)]
     arranged = table.select(own + parts)
     complete = ((_WHOLE & needed) | whole) & set(arranged.columns)
     gaps = [_gap(arranged[part], f"{name}.{columns[part]}") for part in sorted(complete)]
@@ -218,7 +218,7 @@ def arrange(
     return _with_known_at(arranged, spec.schema.label)
 
 
-def _measurable(series: pl.Series) -> pl.Series:
+def measurable(series: pl.Series) -> pl.Series:
     """Return a feature in a type that NumPy has: durations and times of day in seconds, wide numbers as floats."""
     dtype = series.dtype
     if isinstance(dtype, pl.Duration):

@@ -90,11 +90,13 @@ class Decoded:
     rejected_rows: int
 
 
-def decode_predictions(body: bytes, media: Media, *, model: str, spec: Spec | None, now: Instant) -> Decoded:
+def decode_predictions(
+    body: bytes | pl.DataFrame, media: Media, *, model: str, spec: Spec | None, now: Instant
+) -> Decoded:
     """Read predictions.
 
     Args:
-        body: as it came, once any Content-Encoding is undone.
+        body: as it came, once any Content-Encoding is undone; or, as `arrow`, a table of the operator's own.
         media: its format.
         model: the model that the request is about.
         spec: the model's; None while nobody has written one.
@@ -126,7 +128,7 @@ def _predictions(source: Columns, model: str, spec: Spec | None, now: Instant) -
     for name in source.names:
         part = names.get(name, name)
         if part.startswith(CLASS_SCORE) and (flat or name in names):
-            scores[part] = source.read(name, "number", name)
+            _add(scores, part, source.read(name, "number", name))
     apply(_prediction_rules(now, scores), told | scores, parts.name, source.quarantine)
     if flat:
         features = _features(source, set(names), spec, "")
@@ -135,19 +137,22 @@ def _predictions(source: Columns, model: str, spec: Spec | None, now: Instant) -
     return told | scores | {series.name: series for series in features}
 
 
-def decode_outcomes(body: bytes, media: Media, *, model: str, spec: Spec | None, now: Instant) -> Decoded:
+def decode_outcomes(
+    body: bytes | pl.DataFrame, media: Media, *, model: str, spec: Spec | None, now: Instant
+) -> Decoded:
     """Read outcomes: `label` is 0 or 1 for a binary model, a number for a regression, else text; KPIs are numbers.
 
-    Arguments and errors are those of `decode_predictions`.
+    Arguments and errors are those of `decode_predictions`. A table of the operator's own may hold whatever else.
 
     >>> body = b'[{"prediction_id": "a", "known_at": "1970-01-02", "label": "UA", "kpis": {"cost": 40}}]'
     >>> decode_outcomes(body, "json", model="carrier", spec=None, now=86_400_000_000).table.rows()
     [('a', 86400000000, 'UA', 40.0)]
     """
-    return _settle(_read(body, media, spec), lambda rows: _outcomes(rows, model, spec, now))
+    is_table = isinstance(body, pl.DataFrame)
+    return _settle(_read(body, media, spec), lambda rows: _outcomes(rows, model, spec, now, is_table=is_table))
 
 
-def _outcomes(source: Columns, model: str, spec: Spec | None, now: Instant) -> dict[str, pl.Series]:
+def _outcomes(source: Columns, model: str, spec: Spec | None, now: Instant, *, is_table: bool) -> dict[str, pl.Series]:
     schema = spec.schema if spec else None
     label = schema.label if schema else None
     names = {part: part for part in (PREDICTION_ID, KNOWN_AT, LABEL)}
@@ -155,13 +160,15 @@ def _outcomes(source: Columns, model: str, spec: Spec | None, now: Instant) -> d
     names |= {column: part for part, column in zip(list(names), own, strict=True) if column}
     kpis = {kpi.name for kpi in schema.kpis} if schema else set()
     passed_over = {*PARTS, *TOLD, *(schema.columns if schema else ())}
-    refuse_others(source, {*names, *passed_over, KPIS, MODEL}, "an outcome", "; KPIs belong into `kpis`")
+    if not is_table:
+        refuse_others(source, {*names, *passed_over, KPIS, MODEL}, "an outcome", "; KPIs belong into `kpis`")
     refuse_other_model(source, model)
     parts = Parts(source, names)
     columns = {PREDICTION_ID: parts.read(PREDICTION_ID, "text"), KNOWN_AT: parts.read(KNOWN_AT, "time", now)}
-    told = _numbers_inside(source, KPIS, "") | {
-        name: source.read(name, "number", name) for name in source.names if name in kpis and name not in names
-    }
+    told = _numbers_inside(source, KPIS, "")
+    for name in source.names:
+        if name in kpis and name not in names:
+            _add(told, name, source.read(name, "number", name))
     rules = [*named(PREDICTION_ID), *timely(KNOWN_AT, now), *map(finite, told)]
     apply(rules, columns | told, parts.name, source.quarantine)
     columns[LABEL] = _labels(parts, spec)
@@ -225,11 +232,13 @@ def as_changes(table: pl.DataFrame) -> tuple[Change, ...]:
 # ------------------------------------------------------------------------------------------------ reading
 
 
-def _read(body: bytes, media: Media, spec: Spec | None, nested: Collection[str] | None = None) -> Columns:
+def _read(
+    body: bytes | pl.DataFrame, media: Media, spec: Spec | None, nested: Collection[str] | None = None
+) -> Columns:
     """Return the rows by column; where some are canonical, flat ones are nested: parts have these names."""
     zone = spec.schema.time_zone if spec else "UTC"
-    if media == "arrow":
-        frame = read_stream(body)
+    if media == "arrow" or isinstance(body, pl.DataFrame):
+        frame = body if isinstance(body, pl.DataFrame) else read_stream(body)
         return Framed(frame, Quarantine(range(frame.height)), zone)
     body = body.removeprefix(b"\xef\xbb\xbf")
     read = read_array(body) if media == "json" else read_lines(body)
@@ -238,7 +247,7 @@ def _read(body: bytes, media: Media, spec: Spec | None, nested: Collection[str] 
         rows = [row if FEATURES in row else _nested(row, nested) for row in rows]
     quarantine = Quarantine(read.index, read.unread, read.unread_rows)
     # A NUL, and what stands for half of a surrogate pair, comes as an escape or not at all.
-    return Listed(rows, quarantine, zone, escaped=b"\\u" in body)
+    return Listed(rows, quarantine, zone, escaped=b"\\" in body)
 
 
 def _settle(source: Columns, judge: Callable[[Columns], dict[str, pl.Series]]) -> Decoded:
@@ -266,6 +275,11 @@ def _numbers_inside(source: Columns, name: str, prefix: str) -> dict[str, pl.Ser
     inner = source.inside(name, name)
     keys = usable_names(inner, inner.names, f"{name}.", set() if prefix else {PREDICTION_ID, KNOWN_AT, LABEL})
     return {f"{prefix}{key}": inner.read(key, "number", f"{name}.{key}") for key in keys}
+
+
+def _add(columns: dict[str, pl.Series], name: str, series: pl.Series) -> None:
+    """Add a column; where it is there already, only to the rows that have nothing in it."""
+    columns[name] = columns[name].fill_null(series) if name in columns else series
 
 
 def _features(source: Columns, parts: set[str], spec: Spec | None, prefix: str) -> list[pl.Series]:

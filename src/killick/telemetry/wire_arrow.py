@@ -8,7 +8,8 @@ keys is a megabyte on the wire and may be sixty gigabytes in memory.
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -16,7 +17,7 @@ import polars as pl
 
 from killick.errors import DataError, Mistake
 from killick.telemetry.arrow_guard import guard
-from killick.telemetry.door import instants
+from killick.telemetry.door import instants, measurable
 from killick.telemetry.quarantine import shown
 from killick.telemetry.values import (
     LIST_MAX,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 # How much text a body may unfold to: what a dictionary of words saves on the wire, and no more.
 _TEXT_FREE, _TEXT_EACH = 32 * 2**20, 10
+# Metadata as JSON: nothing but scalars is let in, and so nothing else is allocated.
+_READ_TEXTS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[str, str | int | float | bool | None])
 # The years 1 and 10000, in days since 1970: beyond them neither Python nor a time zone has days.
 _DAYS = (-719_162, 2_932_897)
 _DAY_TICKS = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
@@ -66,11 +69,12 @@ def read_stream(body: bytes) -> pl.DataFrame:
 
 
 def _refuse_unfolding(frame: pl.DataFrame, size: int) -> None:
-    plain = frame.select(pl.selectors.string().str.len_bytes().sum()).sum_horizontal().sum()
-    if (
-        plain + sum(map(_unfolded, frame.select(~pl.selectors.string()).iter_columns()))
-        > _TEXT_FREE + _TEXT_EACH * size
-    ):
+    texts = pl.selectors.string()
+    # All plain texts in one look; the others, which are few, one by one.
+    plain = frame.select(texts.str.len_bytes().sum())
+    unfolded = sum(plain.row(0)) if plain.height else 0
+    unfolded += sum(map(_unfolded, frame.select(~texts).iter_columns()))
+    if unfolded > _TEXT_FREE + _TEXT_EACH * size:
         problem = f"is an Arrow stream of {size / 2**20:.1f} MiB, whose texts unfold to far more"
         raise DataError(Mistake("body", problem, hint="send fewer rows at a time, or shorter texts"))
 
@@ -140,16 +144,25 @@ class Framed:
     def objects(self, name: str, field: str) -> Sequence[dict[str, object] | None]:
         """Return a column of structs, of maps, or of objects that are written as JSON."""
         series = _plain(self._frame[name])
-        if isinstance(series.dtype, pl.Struct | pl.Map):
-            listed: list[dict[str, object] | None] = series.to_list()
-            return listed
+        if isinstance(series.dtype, pl.Struct):
+            return self._structs(name, field)
+        if series.dtype == pl.Map(pl.String, pl.String):
+            return [None if entries is None else dict(entries) for entries in series.to_list()]
         if not _is_text(series):
-            self._none(series, "struct, map or JSON object", field)
+            self._none(series, "struct of texts, map of texts or JSON object", field)
             return [None] * len(series)
         found = [_object(text) for text in series.cast(pl.String).to_list()]
         lost = series.is_not_null().to_numpy() & np.fromiter((value is None for value in found), np.bool_)
-        self.quarantine.refuse(lost, field, lambda row: f"is no JSON object, but {shown(series[row])}")
+        self.quarantine.refuse(lost, field, lambda row: f"is no JSON object of texts, but {shown(series[row])}")
         return found
+
+    def _structs(self, name: str, field: str) -> list[dict[str, object] | None]:
+        """Return structs of scalars as objects."""
+        inside = self.inside(name, field)
+        fields = [inside.read(own, "word", f"{field}.{own}").to_list() for own in inside.names]
+        there = self._frame[name].is_not_null().to_list()
+        rows = zip(*fields, strict=True) if fields else repeat(())
+        return [dict(zip(inside.names, row, strict=True)) if is_there else None for row, is_there in zip(rows, there)]  # noqa: B905 - `repeat` has no end
 
     def kept(self) -> Framed:
         """Return the rows that are not refused."""
@@ -230,15 +243,11 @@ def _plain(series: pl.Series) -> pl.Series:
 
 def _measure(series: pl.Series) -> pl.Series:
     """Return numbers as Int64 or Float64, durations and times of day as seconds, and booleans as they are."""
-    dtype = series.dtype
-    if isinstance(dtype, pl.Duration):
-        return series.to_physical() / (_DAY_TICKS[dtype.time_unit] // 86_400)
-    if isinstance(dtype, pl.Time):
-        return series.to_physical() / 1e9
-    if dtype.is_integer():
-        fits = dtype.is_signed_integer() or not series.len() or int(series.max() or 0) <= _INT64[1]  # type: ignore[arg-type]
-        return series.cast(pl.Int64 if fits else pl.Float64)
-    return series.cast(pl.Float64) if dtype.is_numeric() else series
+    series = measurable(series)
+    if series.dtype.is_integer():
+        whole = series.cast(pl.Int64, strict=False)
+        return whole if whole.null_count() == series.null_count() else series.cast(pl.Float64)
+    return series.cast(pl.Float64) if series.dtype.is_numeric() else series
 
 
 def _is_fraction(series: pl.Series) -> bool:
@@ -255,6 +264,7 @@ def _is_text(series: pl.Series) -> bool:
 
 def _object(text: str | None) -> dict[str, object] | None:
     try:
-        return msgspec.json.decode(text, type=dict[str, object]) if text else None
+        found: dict[str, object] | None = _READ_TEXTS.decode(text) if text else None
     except (msgspec.MsgspecError, RecursionError):
         return None
+    return found

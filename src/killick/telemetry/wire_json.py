@@ -73,7 +73,7 @@ def read_array(body: bytes) -> Rows:
     Raises:
         DataError: it is no JSON, nested too deeply, or has too many rows.
     """
-    if body.count(b"{") > _OBJECTS_MAX:
+    if len(body) > _OBJECTS_MAX and body.count(b"{") > _OBJECTS_MAX:
         raise _too_many()
     try:
         rows = _READ_ROWS.decode(body)
@@ -92,7 +92,12 @@ def read_lines(body: bytes) -> Rows:
     """
     if body.count(b"\n") > ROWS_MAX:
         raise _too_many()
-    return _read_each(line for line in body.split(b"\n") if line and not line.isspace())
+    lines = [line for line in body.split(b"\n") if line and not line.isspace()]
+    try:
+        rows = list(map(_READ_ROW.decode, lines))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _read_each(lines)
+    return Rows(rows, range(len(rows)))
 
 
 def _read_each(pieces: Iterable[bytes | Raw]) -> Rows:
@@ -146,8 +151,6 @@ def _elements_exceed(body: bytes, most: int) -> bool:
 
 def _mended(body: bytes) -> bytes:
     """Write NUL for every half of a surrogate pair: its row is then read, and refused alone."""
-    if b"\\ud" not in body and b"\\uD" not in body:
-        return body
     return _ESCAPES.sub(lambda found: b"\\u0000" if found[1] else found[0], body)
 
 

@@ -240,12 +240,16 @@ class MemoryTransaction:
                 self._set(held, half[:2], half)
             self._note(model)
 
+    def holding(self) -> list[str]:
+        """Return the models of which halves are held, in order."""
+        return sorted(model for model, held in self._read().halves.items() if held)
+
     def halves(self, model: str, before: Instant, limit: int) -> list[list[Half]]:
-        """Return pairs of halves, and lone ones that were held before an instant, in the order of holding."""
+        """Return so many pairs of halves, and lone ones that were held before an instant, in the order of holding."""
         found: dict[str, list[Half]] = {}
         for half in self._read().halves.get(model, {}).values():
             found.setdefault(half.half_id, []).append(half)
-        return [held for held in found.values() if len(held) == _PAIR or held[0].at < before][: -(-limit // _PAIR)]
+        return [held for held in found.values() if len(held) == _PAIR or held[0].at < before][:limit]
 
     def release(self, model: str, half_ids: Sequence[str]) -> None:
         """Hold no longer what has these ids."""

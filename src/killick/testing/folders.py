@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from killick.errors import DataError, Mistake
-from killick.telemetry.folders import Seen
+from killick.formats.folders import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

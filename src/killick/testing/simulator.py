@@ -41,6 +41,7 @@ from killick.spec.document import (
 )
 from killick.telemetry.door import arrange
 from killick.telemetry.history import History
+from killick.testing.folders import MemoryFolders
 from killick.testing.models import MemoryModels
 from killick.testing.tables import MemoryTables
 from killick.testing.traffic import MemoryTraffic
@@ -137,6 +138,7 @@ class Story:
             control=control,
             archive=archive,
             tables=MemoryTables({REFERENCE: self.reference}),
+            folders=MemoryFolders(),
             models=MemoryModels(LOADERS),
             traffic=MemoryTraffic(),
             trainer=trainer or make_trainer(),

@@ -171,8 +171,22 @@ def halves_are_held_until_they_are_released(make: Make) -> None:
         assert t.halves(MODEL, before=0, limit=99) == [[asked, answered]]
         assert t.halves(MODEL, before=3, limit=99) == [[asked, answered], [lone]]
         assert t.halves(MODEL, before=99, limit=99) == [[asked, answered], [lone], [late]]
+        assert t.holding() == sorted([MODEL, "another"])
         t.release(MODEL, ["a", "never held"])
         assert t.halves(MODEL, before=99, limit=99) == [[lone], [late]]
+        t.release(MODEL, ["b", "c"])
+        assert t.holding() == ["another"]
+
+
+def pairs_are_found_however_many_requests_came_first(make: Make) -> None:
+    """As many as asked for, by the half that came first, also when all requests came before the first response."""
+    asked = [Half(name, "request", 1, b"asked") for name in "dabc"]
+    answered = [Half(name, "response", 2, b"answered") for name in "abcd"]
+    with make().transaction() as t:
+        t.hold(MODEL, [*asked, *answered])
+        found = t.halves(MODEL, before=0, limit=2)
+        assert [{half.half_id for half in held} for held in found] == [{"d"}, {"a"}]
+        assert [[half.part for half in held] for held in found] == [["request", "response"]] * 2
 
 
 def _pending(t: Transaction, model: str | None = None) -> list[str]:
@@ -189,4 +203,5 @@ TELEMETRY_LAWS: tuple[Callable[[Make], None], ...] = (
     totals_add_up,
     the_newest_quarantined_rows_are_kept,
     halves_are_held_until_they_are_released,
+    pairs_are_found_however_many_requests_came_first,
 )

@@ -106,3 +106,4 @@ def telemetry() -> None:
         sa.Column("body", BYTES, nullable=False),
         sa.UniqueConstraint("model", "half_id", "part", name="halves_once"),
     )
+    op.create_index("halves_of_model", "halves", ["model", "number"])

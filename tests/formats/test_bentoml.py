@@ -7,9 +7,9 @@ import json
 import pytest
 
 from killick.errors import DataError, SpecError
-from killick.telemetry.bentoml import Columns, last_request, read_columns, read_rows
-from killick.telemetry.folders import whole_requests
-from killick.telemetry.foreign import Reading
+from killick.formats.bentoml import Columns, last_request, read_columns, read_rows
+from killick.formats.folders import whole_requests
+from killick.formats.foreign import Reading
 
 # The schema that the monitor of the documentation's iris classifier writes (BentoML 1.2, _internal/monitoring).
 SCHEMA = {

@@ -16,8 +16,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from killick.errors import DataError
-from killick.telemetry.bodies import joined, read_request, read_response
-from killick.telemetry.foreign import (
+from killick.formats.bodies import joined, read_request, read_response
+from killick.formats.foreign import (
     ID_MAX,
     ROWS_MAX,
     Decoded,
@@ -35,7 +35,7 @@ from killick.telemetry.foreign import (
 
 if TYPE_CHECKING:
     from killick.clock import Instant
-    from killick.telemetry.foreign import Event, Reading, Scalar
+    from killick.formats.foreign import Event, Reading, Scalar
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")

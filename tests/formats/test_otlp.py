@@ -7,7 +7,7 @@ import json
 import pytest
 
 from killick.errors import DataError
-from killick.telemetry.otlp import events_of, read_logs
+from killick.formats.otlp import events_of, read_logs
 
 TRACE = "5B8EFFF798038103D269B633813FC60C"
 

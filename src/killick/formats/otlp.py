@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from killick.errors import DataError
-from killick.telemetry.foreign import (
+from killick.formats.foreign import (
     DEPTH_MAX,
     ROWS_MAX,
     WIDTH_MAX,
@@ -41,7 +41,8 @@ from killick.telemetry.foreign import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from killick.telemetry.foreign import Event, Rejected, Scalar
+    from killick.formats.foreign import Event, Scalar
+    from killick.telemetry.quarantine import Rejected
 
 OURS = "killick."
 _FEATURE = f"{OURS}feature."

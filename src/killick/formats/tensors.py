@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from killick.telemetry.foreign import (
+from killick.formats.foreign import (
     DEPTH_MAX,
     ROWS_MAX,
     WIDTH_MAX,
@@ -33,7 +33,7 @@ from killick.telemetry.foreign import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from killick.telemetry.foreign import Event, Scalar
+    from killick.formats.foreign import Event, Scalar
 
 _WHOLE = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
 _REAL = frozenset({"FP16", "FP32", "FP64", "BF16"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from killick.formats.folders import Seen, columns_of, due, is_of
 from killick.spec.document import FOLDER_FORMATS, Folder
-from killick.telemetry.folders import Seen, columns_of, due, is_of
 
 PARQUET = Folder("scored", "parquet")
 

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from killick.telemetry.foreign import Reading
-from killick.telemetry.sagemaker import read_captures, read_labels
+from killick.formats.foreign import Reading
+from killick.formats.sagemaker import read_captures, read_labels
 
 # docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-pre-and-post-processing.html, the record that it shows.
 PUBLISHED = {

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from killick.formats.bentoml import last_request
+from killick.formats.foreign import ROWS_MAX
 from killick.identity import derive_id
-from killick.telemetry.bentoml import last_request
-from killick.telemetry.foreign import ROWS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

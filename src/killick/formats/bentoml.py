@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 
 from killick.clock import from_datetime
 from killick.errors import DataError, Mistake, SpecError
-from killick.telemetry.bodies import read_response
-from killick.telemetry.foreign import (
+from killick.formats.bodies import read_response
+from killick.formats.foreign import (
     Decoded,
     called,
     feature,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from killick.clock import Instant
-    from killick.telemetry.foreign import Event, Reading
+    from killick.formats.foreign import Event, Reading
 
 # `str(None)`: how BentoML writes that there is none.
 _NONE = frozenset({"", "None", "0"})

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from killick.errors import DataError
-from killick.telemetry.bodies import joined, read_exchanges, read_request, read_response
-from killick.telemetry.foreign import Reading
+from killick.formats.bodies import joined, read_exchanges, read_request, read_response
+from killick.formats.foreign import Reading
 
 IRIS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 BINARY = Reading("binary")

@@ -22,6 +22,7 @@ import msgspec
 
 from killick.clock import parse_instant
 from killick.errors import DataError, Mistake
+from killick.telemetry.quarantine import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,14 +46,6 @@ ID_MAX = 500
 _INT_MAX = 2**63
 
 _JSON = msgspec.json.Decoder()
-
-
-class Rejected(msgspec.Struct, frozen=True):
-    """A piece of a payload that was refused: which one (line, record or event, from 0), where in it, and why."""
-
-    index: int
-    field: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +77,7 @@ def refuse(place: str, problem: str, value: Scalar = None, hint: str = "") -> No
 
 
 def rejected(index: int, error: DataError) -> Rejected:
-    """Return what a refusal is in a list of them."""
+    """Return a refusal as one of a list: `index` is that of a line, a record or an event, from 0."""
     first = error.mistakes[0]
     return Rejected(index, first.place, f"{first.problem}; {first.hint}" if first.hint else first.problem)
 
@@ -158,6 +151,8 @@ def name_of(value: object, place: str) -> str:
         refuse(place, f"must be a text, not {called(value)}")
     if not value.strip() or len(value) > ID_MAX:
         refuse(place, f"must have 1 to {ID_MAX} characters, and has {len(value)}")
+    if "\0" in value or (not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value)):
+        refuse(place, "holds a NUL, or half of a character: no store could keep it")
     return value
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from killick.errors import DataError
-from killick.telemetry.foreign import Reading
-from killick.telemetry.tensors import DATATYPES, read_tensor, read_tensors, rows_by_name
+from killick.formats.foreign import Reading
+from killick.formats.tensors import DATATYPES, read_tensor, read_tensors, rows_by_name
 
 
 def tensor(name="x", shape=(2,), datatype="FP32", data=(1.5, 2.5), **more):

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from killick.errors import DataError
-from killick.telemetry.bentoml import Columns, last_request, read_columns, read_rows
-from killick.telemetry.bodies import read_exchanges
-from killick.telemetry.cloudevents import pair, read_halves
-from killick.telemetry.foreign import Decoded, Reading, lines, name_of, read_json, row_ids
-from killick.telemetry.otlp import Logs, read_logs
-from killick.telemetry.sagemaker import read_captures, read_labels
+from killick.formats.bentoml import Columns, last_request, read_columns, read_rows
+from killick.formats.bodies import read_exchanges
+from killick.formats.cloudevents import pair, read_halves
+from killick.formats.foreign import Decoded, Reading, lines, name_of, read_json, row_ids
+from killick.formats.otlp import Logs, read_logs
+from killick.formats.sagemaker import read_captures, read_labels
 
 READINGS = [
     Reading(task, features, classes)
@@ -259,9 +259,9 @@ def test_lines_are_counted_as_an_editor_does():
 
 
 def test_ids_may_be_numbers():
-    """As clients in untyped languages send them."""
+    """As clients in untyped languages send them; what a store could not keep is none."""
     assert [name_of(value, "id") for value in ("a", 7, 0)] == ["a", "7", "0"]
-    for value in (True, 1.5, None, "", " ", "x" * 501, [], 2**63):
+    for value in (True, 1.5, None, "", " ", "x" * 501, [], 2**63, "a\0", "\ud800"):
         with pytest.raises(DataError):
             name_of(value, "id")
     assert row_ids("a", 0) == []

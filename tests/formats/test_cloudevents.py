@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from killick.errors import DataError
-from killick.telemetry.cloudevents import Half, pair, read_halves
-from killick.telemetry.foreign import Reading
+from killick.formats.cloudevents import Half, pair, read_halves
+from killick.formats.foreign import Reading
 
 READING = Reading("binary", ("temp", "wind"))
 TRACE = "f927e47b237c00f371dcc88f3c0ec2ac"

@@ -20,12 +20,11 @@ import msgspec
 
 from killick.clock import HOUR
 from killick.errors import DataError
-from killick.telemetry.bodies import NO_RESPONSE, joined, read_request, read_response
-from killick.telemetry.foreign import (
+from killick.formats.bodies import NO_RESPONSE, joined, read_request, read_response
+from killick.formats.foreign import (
     ID_MAX,
     ROWS_MAX,
     Decoded,
-    Rejected,
     from_base64,
     instant,
     mapping,
@@ -35,12 +34,13 @@ from killick.telemetry.foreign import (
     rejected,
     sequence,
 )
+from killick.telemetry.quarantine import Rejected  # noqa: TC001 - msgspec reads the annotation of `Halves`
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from killick.clock import Instant
-    from killick.telemetry.foreign import Event, Reading
+    from killick.formats.foreign import Event, Reading
 
 PARTS: Mapping[str, Literal["request", "response"]] = {
     "org.kubeflow.serving.inference.request": "request",

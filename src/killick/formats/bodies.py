@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from killick.errors import DataError
-from killick.telemetry.foreign import (
+from killick.formats.foreign import (
     ROWS_MAX,
     WIDTH_MAX,
     Decoded,
@@ -35,12 +35,12 @@ from killick.telemetry.foreign import (
     scalar,
     sequence,
 )
-from killick.telemetry.tensors import Tensor, flattened, read_tensors, rows_by_name
+from killick.formats.tensors import Tensor, flattened, read_tensors, rows_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from killick.telemetry.foreign import Event, Reading, Scalar
+    from killick.formats.foreign import Event, Reading, Scalar
 
 # The probabilities of two classes add up to 1 as exactly as half floats and two printed decimals do.
 _SUM_TOLERANCE = 0.011
@@ -80,7 +80,7 @@ def read_request(value: object, reading: Reading, *, unnamed: str = "body_") -> 
     Raises:
         DataError: it is of no form that is understood, or its shapes do not fit.
 
-    >>> from killick.telemetry.foreign import Reading
+    >>> from killick.formats.foreign import Reading
     >>> read_request({"instances": [[39.0, 0.5]]}, Reading("binary", features=("temp", "wind"))).rows
     [{'temp': 39.0, 'wind': 0.5}]
     """
@@ -173,7 +173,7 @@ def read_response(value: object, reading: Reading) -> Answered:
     Raises:
         DataError: it is of no form that is understood, or says neither a score nor a decision.
 
-    >>> from killick.telemetry.foreign import Reading
+    >>> from killick.formats.foreign import Reading
     >>> read_response({"predictions": [[0.75, 0.25]]}, Reading("binary")).rows
     [{'score': 0.25}]
     """
