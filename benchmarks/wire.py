@@ -25,13 +25,13 @@ from polars.testing import assert_frame_equal
 from benchmarks.contest import best_of, run_ours
 from benchmarks.table import Row
 from killick.clock import parse_instant
-from killick.telemetry.wire import decode_predictions
+from killick.wire.decode import decode_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.contest import Found
-    from killick.telemetry.wire import Decoded, Media
+    from killick.wire.decode import Decoded, Media
 
 NOW = parse_instant("2026-03-01T12:00Z")
 NUMBERS, TEXTS = 16, 4

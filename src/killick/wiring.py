@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from killick.clock import Clock
-    from killick.telemetry.otlp import Logs
+    from killick.formats.otlp import Logs
 
 
 def open_world(root: str | Path, store: str | Path, control: str | None = None) -> World:

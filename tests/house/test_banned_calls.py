@@ -147,7 +147,7 @@ EXEMPT = {
     "reports": frozenset({"save"}),
     "engine": frozenset({"save", "load"}),
     "profiles": frozenset({"pack_frame", "unpack_frame"}),
-    "telemetry": frozenset({"read_stream"}),
+    "wire": frozenset({"read_stream"}),
 }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from killick.engine.receive import CHANGES, GAUGES, OUTCOMES, PREDICTIONS, Delivery
-from killick.telemetry.wire import decode_changes, decode_gauges, decode_outcomes, decode_predictions
+from killick.wire.decode import decode_changes, decode_gauges, decode_outcomes, decode_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from killick.clock import Instant
     from killick.spec.document import Spec
-    from killick.telemetry.wire import Decoded, Media
+    from killick.wire.decode import Decoded, Media
 
 
 class Decoder(Protocol):

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from killick.engine.admit import DECODERS
 from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery
-from killick.engine.translate import DECODE, decode_events
+from killick.engine.translate import decode_events
 from killick.errors import DataError
 from killick.formats.bentoml import read_columns, read_rows
 from killick.formats.folders import TABLES, whole_requests
 from killick.formats.foreign import rejected
 from killick.formats.sagemaker import read_captures, read_labels
 from killick.telemetry.quarantine import Rejected
-from killick.telemetry.wire import Decoded
+from killick.wire.decode import Decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from killick.formats.folders import Due
     from killick.formats.foreign import Reading
     from killick.spec.document import Folder, Spec
-    from killick.telemetry.wire import Media
+    from killick.wire.decode import Media
 
     _Piece: TypeAlias = pl.DataFrame | bytes
     _Translated: TypeAlias = dict[str, Decoded]
@@ -105,7 +106,7 @@ class FileReader:
                 columns = read_columns(self._last_piece(file.columns or ""))
                 return lambda piece: self._of_events(read_rows(piece, columns, reading))
         media: Media = "ndjson" if self.folder.format == "ndjson" else "arrow"
-        return lambda piece: {kind: DECODE[kind](piece, media, model=self.spec.model, spec=self.spec, now=self.now)}
+        return lambda piece: {kind: DECODERS[kind](piece, media, model=self.spec.model, spec=self.spec, now=self.now)}
 
     def _of_events(self, found: foreign.Decoded) -> _Translated:
         translated = {}

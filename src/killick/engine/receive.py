@@ -26,7 +26,7 @@ from killick.identity import derive_id
 from killick.ports.control import Batch, Half, Quarantined
 from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, ROLE
 from killick.telemetry.quarantine import Rejected  # noqa: TC001 - msgspec reads the annotation of a receipt
-from killick.telemetry.wire import as_changes
+from killick.wire.decode import as_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from killick.engine.receive import OUTCOMES, PREDICTIONS
+from killick.engine.admit import DECODERS
 from killick.formats.foreign import Reading
-from killick.telemetry.wire import decode_outcomes, decode_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +19,7 @@ if TYPE_CHECKING:
     from killick.formats.foreign import Event
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
-    from killick.telemetry.wire import Decoded
-
-DECODE = {PREDICTIONS: decode_predictions, OUTCOMES: decode_outcomes}
-"""What opens the wire's door, by what comes in."""
+    from killick.wire.decode import Decoded
 
 _lines = msgspec.json.Encoder()
 
@@ -48,4 +44,4 @@ def decode_events(events: Sequence[Event], kind: str, model: str, spec: Spec | N
     Raises:
         DataError: together they are more than one body may be.
     """
-    return DECODE[kind](_lines.encode_lines(events), "ndjson", model=model, spec=spec, now=now)
+    return DECODERS[kind](_lines.encode_lines(events), "ndjson", model=model, spec=spec, now=now)

@@ -14,10 +14,10 @@ from killick.errors import DataError, Mistake
 from killick.server.problems import Refused
 
 if TYPE_CHECKING:
-    from killick.telemetry.wire import Media
+    from killick.wire.decode import Media
 
 JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
-# What the decoders of `killick.telemetry.wire` call them.
+# What the decoders of `killick.wire.decode` call them.
 MEDIA: dict[str, Media] = {JSON: "json", NDJSON: "ndjson", ARROW: "arrow"}
 ENCODINGS = ("gzip", "zstd")
 

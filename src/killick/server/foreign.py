@@ -12,30 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from killick.engine.halves import read_posted
 from killick.engine.receive import Receipt
-from killick.ports.control import Half
+from killick.engine.translate import decode_events, reading_of
+from killick.formats.otlp import read_logs
+from killick.formats.sagemaker import read_captures, read_labels
 from killick.server.bodies import JSON, NDJSON, media_type
 from killick.server.problems import Refused
 from killick.server.routes import LINES, PROTOBUF
-from killick.server.taking import DECODERS, Stored, readable, receipt_answer
-from killick.telemetry.cloudevents import read_halves
-from killick.telemetry.foreign import Reading
-from killick.telemetry.otlp import read_logs
+from killick.server.taking import Stored, readable, receipt_answer
 from killick.telemetry.quarantine import NAMED_MAX, Rejected
-from killick.telemetry.sagemaker import read_captures, read_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from litestar import Request, Response
 
+    from killick.formats import foreign
+    from killick.formats.otlp import Logs
     from killick.server.senders import Sender, Senders
     from killick.server.taking import Taking
     from killick.spec.document import Spec
-    from killick.telemetry import foreign
-    from killick.telemetry.cloudevents import Half as Event
-    from killick.telemetry.otlp import Logs
-    from killick.telemetry.wire import Decoded
+    from killick.wire.decode import Decoded
 
 
 class Partial(msgspec.Struct, frozen=True, rename="camel"):
@@ -70,17 +68,14 @@ class Foreign:
         headers = dict(request.headers)
 
         def store(body: bytes) -> list[Stored]:
-            found = readable(partial(read_halves, headers, body))
-            by_model: dict[str, list[Event]] = {}
-            for half in found.halves:
-                by_model.setdefault(self._model_of(half.models), []).append(half)
+            known = self._taking.known
+            found = readable(partial(read_posted, headers, body, known.names, self._taking.clock.now()))
             stored = []
-            for model, halves in by_model.items():
-                now = self._taking.clock.now()
-                held = [Half(one.id, one.part, now, msgspec.msgpack.encode(one)) for one in halves]
-                self._taking.receiver.hold(model, held)
-                stored.append(Stored(model, "halves", Receipt(len(held))))
-            refused = _rejected(found.rejected)
+            for model, halves in found.halves.items():
+                known.admit(model)
+                self._taking.receiver.hold(model, halves)
+                stored.append(Stored(model, "halves", Receipt(len(halves))))
+            refused = tuple(found.rejected)
             return [*stored, *([Stored("", "halves", Receipt(0, refused), len(refused))] if refused else [])]
 
         return await self._taking.take(request, store, receipt_answer)
@@ -93,7 +88,7 @@ class Foreign:
 
         def store(body: bytes) -> list[Stored]:
             logs = readable(partial(read, body))
-            stored, refused, refused_rows = [], list(_rejected(logs.rejected)), len(logs.rejected)
+            stored, refused, refused_rows = [], list(logs.rejected), len(logs.rejected)
             for kind, found in (("predictions", logs.predictions), ("outcomes", logs.outcomes)):
                 for model, events in found.items():
                     try:
@@ -108,7 +103,7 @@ class Foreign:
 
     async def captures(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Store what SageMaker captured of an endpoint."""
-        return await self._lines(request, "predictions", lambda body, spec: read_captures(body, reading_of(spec)))
+        return await self._lines(request, "predictions", lambda body, spec: read_captures(body, reading_of(spec, None)))
 
     async def labels(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Store SageMaker's ground truth as outcomes."""
@@ -134,38 +129,14 @@ class Foreign:
         model: str,
         kind: str,
         events: Sequence[foreign.Event],
-        refused: Iterable[foreign.Rejected],
+        refused: Iterable[Rejected],
         actor: str,
         sender: Sender,
     ) -> Stored:
         """Deliver events in the canonical form of our wire, as if a client of ours had sent them."""
         spec = self._taking.known.admit(model)
-        body = msgspec.json.encode(events)
-        decoded = DECODERS[kind](body, "json", model=model, spec=spec, now=self._taking.clock.now())
-        return self._taking.deliver(model, kind, sender, _with(decoded, _rejected(refused)), actor)
-
-    def _model_of(self, names: Sequence[str]) -> str:
-        """Return which of the names that an event has for its model is the one that is known here."""
-        model = self._taking.known.choose(names)
-        self._taking.known.admit(model)
-        return model
-
-
-def reading_of(spec: Spec | None) -> Reading:
-    """Return what a spec says of a model's payloads; without one the model is taken for a binary one.
-
-    Features that are named one by one are those of unnamed columns, in their order; patterns say no order.
-    """
-    if spec is None:
-        return Reading("binary")
-    named = (
-        () if any("*" in one or "?" in one or "[" in one for one in spec.features.include) else spec.features.include
-    )
-    return Reading(spec.task, named, tuple(spec.schema.scores), spec.schema.time_zone)
-
-
-def _rejected(refused: Iterable[foreign.Rejected]) -> tuple[Rejected, ...]:
-    return tuple(Rejected(one.index, one.field, one.reason) for one in refused)
+        decoded = decode_events(events, kind, model, spec, self._taking.clock.now())
+        return self._taking.deliver(model, kind, sender, _with(decoded, tuple(refused)), actor)
 
 
 def _with(decoded: Decoded, refused: tuple[Rejected, ...]) -> Decoded:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from killick.engine.admit import DECODERS
 from killick.engine.summaries import take_summaries
 from killick.errors import Mistake
 from killick.server.bodies import MEDIA, media_type
 from killick.server.problems import MISTAKES_MAX, Refused
 from killick.server.routes import PACKED, TABLES
-from killick.server.taking import DECODERS, Stored, readable, receipt_answer
+from killick.server.taking import Stored, readable, receipt_answer
 
 if TYPE_CHECKING:
     from litestar import Request, Response
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from killick.engine.world import World
     from killick.server.senders import Senders
     from killick.server.taking import Taking
-    from killick.telemetry.wire import Decoded
+    from killick.wire.decode import Decoded
 
 ON_ERROR = ("quarantine", "reject")
 # Changes are about the world: each row may name a model, the batch is of none.

@@ -8,7 +8,7 @@ from killick.errors import Mistake, did_you_mean
 from killick.server.problems import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from killick.spec.document import Spec
 
@@ -67,7 +67,3 @@ class Known:
         """Remember a model of which something was stored."""
         if model:
             self._names.add(model)
-
-    def choose(self, names: Sequence[str]) -> str:
-        """Return the first of a model's possible names that a spec or the store knows, or the likeliest: the first."""
-        return next((name for name in names if name in self._specs or name in self._names), names[0])

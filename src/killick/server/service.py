@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
     from killick.clock import Clock
     from killick.engine.world import World
+    from killick.formats.otlp import Logs
     from killick.server.access import Address
     from killick.server.app import Handling
     from killick.server.limits import Limits
     from killick.server.pulse import Ticking
     from killick.server.taking import Receiving
     from killick.spec.document import Spec
-    from killick.telemetry.otlp import Logs
 
 ANSWERS = {
     "Receipt": Receipt,

@@ -10,27 +10,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import msgspec
 from litestar import Response
 
+from killick.engine.admit import delivery_of
 from killick.engine.receive import Delivery, Receipt
 from killick.errors import DataError
 from killick.server.bodies import JSON, content_encoding, inflate
 from killick.server.meters import reason_class
 from killick.server.problems import Refused
-from killick.telemetry.wire import decode_changes, decode_gauges, decode_outcomes, decode_predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from litestar import Request
 
-    from killick.clock import Clock, Instant
+    from killick.clock import Clock
     from killick.ports.control import Half
     from killick.server.intake import Intake, Share
     from killick.server.known import Known
     from killick.server.limits import Limits
     from killick.server.meters import Meters
     from killick.server.senders import Sender
-    from killick.spec.document import Spec
-    from killick.telemetry.wire import Decoded, Media
+    from killick.wire.decode import Decoded
 
 T = TypeVar("T")
 
@@ -52,26 +51,6 @@ class Receiving(Protocol):
     def close(self) -> None:
         """Make durable what waits, and end."""
         ...
-
-
-class Decoder(Protocol):
-    """Turns a body into a table of the house, and says of each bad row why it is bad."""
-
-    def __call__(self, body: bytes, media: Media, *, model: str, spec: Spec | None, now: Instant) -> Decoded:
-        """Decode a body; one that cannot be read at all is a `DataError`."""
-        ...
-
-
-def _changes(body: bytes, media: Media, *, model: str, spec: Spec | None, now: Instant) -> Decoded:  # noqa: ARG001
-    return decode_changes(body, media, now=now)
-
-
-DECODERS: Mapping[str, Decoder] = {
-    "predictions": decode_predictions,
-    "outcomes": decode_outcomes,
-    "gauges": decode_gauges,
-    "changes": _changes,
-}
 
 
 class Stored(NamedTuple):
@@ -128,17 +107,11 @@ class Taking:
 
     def deliver(self, model: str, kind: str, sender: Sender, decoded: Decoded, actor: str) -> Stored:
         """Make decoded rows durable."""
-        delivery = Delivery(
-            model=model,
-            kind=kind,
-            producer=sender.producer,
-            sequence=sender.sequence,
-            table=decoded.table,
-            rejected=decoded.rejected,
-            rejected_rows=decoded.rejected_rows,
-            actor=actor,
+        receipt = self.receiver.receive(
+            delivery_of(
+                decoded, model=model, kind=kind, producer=sender.producer, sequence=sender.sequence, actor=actor
+            )
         )
-        receipt = self.receiver.receive(delivery)
         return Stored(model, kind, receipt, decoded.rejected_rows, _dropped(decoded) if kind == "gauges" else 0)
 
     def _unpacked(

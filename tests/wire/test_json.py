@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from killick.errors import DataError
-from tests.telemetry.wire_examples import CANONICAL, FLAT, as_json, as_lines, decode, refused
+from tests.wire.examples import CANONICAL, FLAT, as_json, as_lines, decode, refused
 
 if TYPE_CHECKING:
-    from killick.telemetry.wire import Decoded
+    from killick.wire.decode import Decoded
 
 NAMES = st.sampled_from(["x", "y", "score", "late", "prediction_id", "event_time", "role", "metadata", "status", ""])
 SCALARS = (
@@ -140,8 +140,8 @@ def test_lines_are_counted_without_the_empty_ones() -> None:
 # What each takes is told by the peak of a process of its own, less what it had before.
 PEAK = """
 import sys
-from tests.telemetry.test_wire_json import BOMBS
-from tests.telemetry.wire_examples import CANONICAL, as_json, decode
+from tests.wire.test_json import BOMBS
+from tests.wire.examples import CANONICAL, as_json, decode
 from killick.errors import DataError
 
 def peak():

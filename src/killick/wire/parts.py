@@ -27,13 +27,13 @@ from killick.telemetry.columns import (
 )
 from killick.telemetry.door import part_columns
 from killick.telemetry.quarantine import shown
-from killick.telemetry.values import BROKEN_TEXT, NAME_MAX, metadata_texts
+from killick.wire.values import BROKEN_TEXT, NAME_MAX, metadata_texts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from killick.spec.document import Spec
-    from killick.telemetry.values import Columns, Kind
+    from killick.wire.values import Columns, Kind
 
 KPIS, MODEL = "kpis", "model"
 # The house has another name for it, and so has a flat row: many a feature is called `status`.

@@ -10,7 +10,7 @@ import polars as pl
 
 from killick.clock import parse_instant
 from killick.spec.document import Features, Kpi, Label, Schema, Spec
-from killick.telemetry.wire import Decoded, decode_predictions
+from killick.wire.decode import Decoded, decode_predictions
 
 NOW = parse_instant("2026-03-01T12:00Z")
 SPEC = Spec(

@@ -15,9 +15,9 @@ import numpy as np
 import polars as pl
 
 from killick.errors import DataError, Mistake
-from killick.telemetry.arrow_guard import COLUMNS_MAX
 from killick.telemetry.quarantine import shown
-from killick.telemetry.values import (
+from killick.wire.arrow_guard import COLUMNS_MAX
+from killick.wire.values import (
     BEYOND,
     MISMATCH,
     NO_TIME,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from killick.telemetry.quarantine import Mask, Quarantine
-    from killick.telemetry.values import Kind
+    from killick.wire.values import Kind
 
 # Few rows may have any columns; more have a quarter of their cells filled, or ids were taken for names.
 _CELLS_FREE, _CELLS_EACH = 4_000_000, 4
@@ -69,7 +69,7 @@ def by_column(rows: Sequence[dict[str, Any]]) -> dict[str, Sequence[Any]]:
 
 
 class Listed:
-    """Columns of Python values (`killick.telemetry.values.Columns`), as JSON gives them.
+    """Columns of Python values (`killick.wire.values.Columns`), as JSON gives them.
 
     Args:
         rows: the rows, each with the columns that it has.

@@ -1,7 +1,7 @@
 """Whether an Arrow stream keeps its word: every length and every buffer lies inside the body, before anybody reads it.
 
 Polars trusts what a stream says of its own sizes: a length that was made up is an allocation that aborts the process,
-or a panic (found by fuzzing; see tests/telemetry/test_wire_arrow.py). So the framing and the flatbuffers are walked
+or a panic (found by fuzzing; see tests/wire/test_arrow.py). So the framing and the flatbuffers are walked
 here first, by the published format (Arrow columnar format 1.5, Message.fbs and Schema.fbs). What passes has no buffer
 outside the body, none that is too short for its rows, no two that share bytes to multiply them, no compression that
 hides a size, and only types that a batch of telemetry may have. The values themselves (offsets, UTF-8, keys of

@@ -34,11 +34,11 @@ from killick.telemetry.columns import (
 )
 from killick.telemetry.door import own_columns
 from killick.telemetry.quarantine import Quarantine, Rejected
-from killick.telemetry.wire_arrow import Framed, read_stream
-from killick.telemetry.wire_json import read_array, read_lines
-from killick.telemetry.wire_labels import binary_texts
-from killick.telemetry.wire_listed import Listed
-from killick.telemetry.wire_parts import (
+from killick.wire.arrow import Framed, read_stream
+from killick.wire.json import read_array, read_lines
+from killick.wire.labels import binary_texts
+from killick.wire.listed import Listed
+from killick.wire.parts import (
     KPIS,
     MODEL,
     PART_KINDS,
@@ -48,7 +48,7 @@ from killick.telemetry.wire_parts import (
     refuse_others,
     usable_names,
 )
-from killick.telemetry.wire_rules import Rule, apply, finite, named, needed, not_below, one_of, timely
+from killick.wire.rules import Rule, apply, finite, named, needed, not_below, one_of, timely
 from killick_client.events import Change
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
     from killick.clock import Instant
     from killick.spec.document import Spec
-    from killick.telemetry.values import Columns, Kind
+    from killick.wire.values import Columns, Kind
 
 __all__ = [
     "Decoded",

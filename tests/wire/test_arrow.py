@@ -19,8 +19,8 @@ from polars.testing import assert_frame_equal
 
 from killick.clock import DAY, parse_instant
 from killick.errors import DataError
-from killick.telemetry.arrow_guard import guard
-from tests.telemetry.wire_examples import CANONICAL, FLAT, NOW, as_arrow, decode, refused
+from killick.wire.arrow_guard import guard
+from tests.wire.examples import CANONICAL, FLAT, NOW, as_arrow, decode, refused
 
 IDS = ["a", "b", "c"]
 LONG = "long enough to lie elsewhere"
@@ -227,8 +227,8 @@ def test_a_cut_stream_is_a_mistake_or_the_batches_before_the_cut(data: st.DataOb
 FUZZ = """
 import random, resource, sys
 from killick.errors import DataError
-from tests.telemetry.test_wire_arrow import streams
-from tests.telemetry.wire_examples import decode
+from tests.wire.test_arrow import streams
+from tests.wire.examples import decode
 
 resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
 chance, bodies, read = random.Random(int(sys.argv[1])), streams(), 0

@@ -14,9 +14,9 @@ from killick.clock import DAY, HOUR, SECOND, parse_instant
 from killick.errors import DataError
 from killick.profiles.categorical import as_text
 from killick.spec.document import Band, Features, Label, Schema, Spec
-from killick.telemetry.values import written
-from killick.telemetry.wire import as_changes, decode_changes, decode_gauges, decode_outcomes
-from tests.telemetry.wire_examples import (
+from killick.wire.decode import as_changes, decode_changes, decode_gauges, decode_outcomes
+from killick.wire.values import written
+from tests.wire.examples import (
     CANONICAL,
     FLAT,
     NOW,

@@ -16,10 +16,10 @@ import numpy as np
 import polars as pl
 
 from killick.errors import DataError, Mistake
-from killick.telemetry.arrow_guard import guard
 from killick.telemetry.door import instants, measurable
 from killick.telemetry.quarantine import shown
-from killick.telemetry.values import (
+from killick.wire.arrow_guard import guard
+from killick.wire.values import (
     LIST_MAX,
     LIST_TOO_LONG,
     NO_LIST,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from killick.telemetry.quarantine import Mask, Quarantine
-    from killick.telemetry.values import Kind
+    from killick.wire.values import Kind
 
 # How much text a body may unfold to: what a dictionary of words saves on the wire, and no more.
 _TEXT_FREE, _TEXT_EACH = 32 * 2**20, 10
@@ -101,7 +101,7 @@ def _unfolded(column: pl.Series) -> int:
 
 
 class Framed:
-    """The columns of a frame (`killick.telemetry.values.Columns`)."""
+    """The columns of a frame (`killick.wire.values.Columns`)."""
 
     def __init__(self, frame: pl.DataFrame, quarantine: Quarantine, time_zone: str) -> None:
         self.quarantine = quarantine

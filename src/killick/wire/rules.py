@@ -9,7 +9,7 @@ import polars as pl
 
 from killick.clock import DAY, HOUR, SECOND, format_duration, format_instant
 from killick.telemetry.quarantine import shown
-from killick.telemetry.values import NAME_MAX, SECONDS
+from killick.wire.values import NAME_MAX, SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

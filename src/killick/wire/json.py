@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Meta, Raw
 
 from killick.errors import DataError, Mistake
-from killick.telemetry.arrow_guard import ROWS_MAX
 from killick.telemetry.quarantine import NAMED_MAX, Rejected, shown
-from killick.telemetry.values import (
+from killick.wire.arrow_guard import ROWS_MAX
+from killick.wire.values import (
     BEYOND,
     LIST_MAX,
     LIST_TOO_LONG,
