@@ -138,7 +138,8 @@ def test_a_disk_that_fails_is_told_and_its_return_needs_no_restart(lasting: Serv
     archive.rename(lasting.store / "aside")
     archive.write_text("no folder")
     failed = lasting.post("/v1/models/m/predictions", [prediction(1)], **SENDER)
-    ready = lasting.ask("GET", "/readyz")
+    while (ready := lasting.ask("GET", "/readyz")).status == 200:
+        pass  # what was found a moment ago holds for a second
     archive.unlink()
     (lasting.store / "aside").rename(archive)
     mended = lasting.post("/v1/models/m/predictions", [prediction(1)], **SENDER)
