@@ -11,6 +11,7 @@ import http.client
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -239,7 +240,7 @@ def a_server() -> Iterator[Server]:
         os.sched_setaffinity(0, set(cores))
         process.send_signal(signal.SIGTERM)
         process.wait(30)
-        subprocess.run(["rm", "-rf", folder], check=True)
+        shutil.rmtree(folder)
 
 
 def _wait(server: Server) -> None:

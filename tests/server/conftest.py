@@ -32,3 +32,20 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.tokens.update(tokens)
     yield running
     assert running.stop() == 0, running.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server without patience or room: half a second for headers and bodies, four connections, five models."""
+    running = start(
+        tmp_path_factory.mktemp("hasty"),
+        header_seconds=0.5,
+        body_seconds=0.5,
+        connections_max=4,
+        body_bytes_max=1_000_000,
+        held_bytes_max=1_500_000,
+        inflated_bytes_max=1_000_000,
+        models_max=5,
+    )
+    yield running
+    assert running.stop() == 0, running.log.read_text()

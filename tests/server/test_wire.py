@@ -6,15 +6,10 @@ import http.client
 import json
 import socket
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.server.serving import JSON, Server, prediction, start
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from tests.server.serving import JSON, Server, prediction
 
 HEAD = b"POST /v1/models/wire/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -77,22 +72,6 @@ def test_two_requests_in_one_write_are_answered_in_turn(server: Server) -> None:
     assert answer.index(b"200 OK") < answer.index(b"404 Not Found")
 
 
-@pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server without patience: half a second for headers and bodies, four connections, little room."""
-    running = start(
-        tmp_path_factory.mktemp("hasty"),
-        header_seconds=0.5,
-        body_seconds=0.5,
-        connections_max=4,
-        body_bytes_max=1_000_000,
-        held_bytes_max=1_500_000,
-        inflated_bytes_max=1_000_000,
-    )
-    yield running
-    assert running.stop() == 0
-
-
 def test_headers_that_trickle_in_are_cut_off(hasty: Server) -> None:
     """Slow loris: the connection ends, and nothing of a request has reached us."""
     assert hasty.raw(b"GET /healthz HTTP/1.1\r\nX: ") == b""
@@ -150,18 +129,3 @@ def test_one_connection_serves_many_requests(server: Server) -> None:
     assert statuses == [200, 404, 405, 200]
     assert connection.sock.getsockname()[1] == port
     connection.close()
-
-
-def test_stopping_does_not_wait_for_a_client_that_never_ends(tmp_path: Path) -> None:
-    """A half-sent body and an idle connection are there when SIGTERM comes: the exit code is 0, and soon."""
-    running = start(tmp_path)
-    half = socket.create_connection((running.host, running.port))
-    half.sendall(HEAD + b"Content-Length: 100\r\n\r\n[")
-    idle = http.client.HTTPConnection(running.host, running.port)
-    idle.request("GET", "/healthz")
-    idle.getresponse().read()
-
-    assert running.stop() == 0
-    assert "killick has stopped" in running.log.read_text()
-    half.close()
-    idle.close()
