@@ -8,9 +8,7 @@ without one is watched by what it sends first.
 
 from __future__ import annotations
 
-import secrets
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
@@ -50,7 +48,7 @@ def open_local(path: str) -> LocalTransport:
         OutsideError: the store cannot be opened.
     """
     folder, clock = Path(path), system_clock()
-    world = replace(open_world(folder, folder), host=secrets.token_hex(8))
+    world = open_world(folder, folder)
     spec = load_spec(folder / "killick.yaml") if (folder / "killick.yaml").is_file() else None
     live = Live(world, {spec.model: spec} if spec else {})
     live.open(clock.now())

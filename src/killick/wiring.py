@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import replace
 from pathlib import Path
+from platform import node
 from typing import TYPE_CHECKING
 
 from killick.adapters.archive import FolderArchive
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 def open_world(root: str | Path, store: str | Path, control: str | None = None) -> World:
     """Return the real world: the operator's files under `root`, Killick's own under `store`.
 
-    `control` is the URL of a control store elsewhere, such as `postgresql://host/killick`.
+    `control` is the URL of a control store elsewhere, such as `postgresql://host/killick`. Files are named by who
+    writes them: a process that comes after a crash must not write over what that one left.
     """
     store = Path(store)
     store.mkdir(parents=True, exist_ok=True)
@@ -38,7 +42,13 @@ def open_world(root: str | Path, store: str | Path, control: str | None = None) 
         models=ImportedModels(root),
         traffic=ProcessTraffic(),
         trainer=ProcessTrainer(root, store / "jobs"),
+        host=f"{node()}-{secrets.token_hex(8)}",
     )
+
+
+def beside(world: World, root: str | Path) -> World:
+    """Return the world with the operator's files under another folder: each spec speaks of what lies beside it."""
+    return replace(world, tables=FileTables(root), folders=LocalFolders(root), models=ImportedModels(root))
 
 
 def otlp_reader() -> Callable[[bytes], Logs]:

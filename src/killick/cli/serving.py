@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from platform import node
 from typing import TYPE_CHECKING
 
-from killick.api import load_spec
-from killick.engine.live import Live
+from killick.cli.working import Place
 from killick.engine.receive import Receiver
 from killick.errors import CallError, Mistake
 from killick.server.access import must_be_bindable
@@ -19,13 +16,13 @@ from killick.server.listen import free_address, run
 from killick.server.logs import begin_logging
 from killick.server.service import make_service
 from killick.server.tokens import list_tokens
-from killick.wiring import open_world, otlp_reader, system_clock
+from killick.server.worker import Worker
+from killick.wiring import otlp_reader, system_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from killick.server.logs import Form
-    from killick.spec.document import Spec
 
 HOLDS = 0
 
@@ -73,19 +70,19 @@ def serve_specs(paths: Sequence[Path], store: Path | None, control: str | None, 
         CallError: the address needs a token and there is none, or the specs do not go together.
         OutsideError: the port is taken, or the store cannot be opened.
     """
-    specs, root = _specs(paths), paths[0].parent if paths else Path()
+    root = paths[0].parent if paths else Path()
+    place = Place(tuple(map(str, paths)), str(store or root / "store"), control, how.log)
     clock = system_clock()
-    # Files are named by who writes them: a process that comes after a crash must not write over what that one left.
-    world = replace(open_world(root, store or root / "store", control), host=f"{node()}-{secrets.token_hex(8)}")
+    world, live, specs = place.open()
     must_be_bindable(how.host, list_tokens(world.control), clock.now())
     address = free_address(how.host, how.port)
     begin_logging(how.log, access=how.access_log)
-    live = Live(world, specs)
+    # Here and not in the worker alone: what is wrong with a reference is told before anybody sends.
     live.open(clock.now())
     service = make_service(
         world,
         Receiver(world, clock.now),
-        live,
+        Worker(place.command),
         specs,
         address,
         clock,
@@ -97,18 +94,3 @@ def serve_specs(paths: Sequence[Path], store: Path | None, control: str | None, 
     service.start()
     run(service.app, address, how.limits, hurry=service.intake.hurry, end=service.end)
     return HOLDS
-
-
-def _specs(paths: Sequence[Path]) -> dict[str, Spec]:
-    folders = {path.resolve().parent for path in paths}
-    if len(folders) > 1:
-        hint = "files that a spec names are looked for beside it; serve other folders by servers of their own"
-        raise CallError(Mistake("specs", "lie in several folders", ", ".join(sorted(map(str, folders))), hint=hint))
-    specs: dict[str, Spec] = {}
-    for path in paths:
-        spec = load_spec(path)
-        if spec.model in specs:
-            hint = "each spec is of another model"
-            raise CallError(Mistake(str(path), "names a model that another spec names too", spec.model, hint=hint))
-        specs[spec.model] = spec
-    return specs

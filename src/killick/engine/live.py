@@ -6,6 +6,7 @@ What is due is found in the store and nowhere else, so it does not matter who di
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from killick.clock import MINUTE
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # Files are merged and windows aged once a minute: often enough for an hour's folder, seldom enough to cost nothing.
 _AGE_EVERY = MINUTE
+_NO_HOMES: Mapping[str, World] = MappingProxyType({})
 # Of one model in a row; then the others have their turn.
 _ROUNDS_MAX = 4
 
@@ -37,16 +39,20 @@ class Live:
     Args:
         world: where telemetry is.
         specs: the models that the operator has named. A model that sends without a spec is adopted.
+        homes: the world of each spec, where what it names lies beside it; where there is none, the world itself.
 
     Attributes:
         last_error: by model, why something could not be done the last time.
     """
 
-    def __init__(self, world: World, specs: Mapping[str, Spec]) -> None:
+    def __init__(self, world: World, specs: Mapping[str, Spec], homes: Mapping[str, World] = _NO_HOMES) -> None:
         self._world = world
         self._specs = dict(specs)
         self._watched: dict[str, Watched] = {}
-        self._folders = [FolderWatch(world, spec, folder) for spec in specs.values() for folder in spec.folders]
+        self._homes = {model: homes.get(model, world) for model in specs}
+        self._folders = [
+            FolderWatch(self._homes[model], spec, folder) for model, spec in specs.items() for folder in spec.folders
+        ]
         self._aged_at: Instant = 0
         self.last_error: dict[str, str] = {}
 
@@ -63,7 +69,7 @@ class Live:
         """
         for spec in self._specs.values():
             if spec.reference:
-                reference = open_model(self._world, spec, now)
+                reference = open_model(self._homes[spec.model], spec, now)
                 self._watched[spec.model] = Watched(spec, reference.scale, reference.segments)
 
     def tick(self, now: Instant) -> Round:

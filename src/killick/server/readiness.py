@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from killick.clock import Clock
     from killick.ports.archive import Archive
     from killick.ports.control import Control
-    from killick.server.pulse import Pulse
+    from killick.server.worker import Working
 
 # A look costs a transaction and a small file, and /readyz may be asked by anybody: it is taken at most once a second.
 _FRESH_SECONDS = 1.0
@@ -25,7 +25,7 @@ class Readiness:
         self,
         control: Control,
         archive: Archive,
-        pulse: Pulse,
+        worker: Working,
         clock: Clock,
         seconds: Callable[[], float],
         *,
@@ -33,7 +33,7 @@ class Readiness:
     ) -> None:
         self._control = control
         self._archive = archive
-        self._pulse = pulse
+        self._worker = worker
         self._clock = clock
         self._seconds = seconds
         self._backlog_batches_max = backlog_batches_max
@@ -48,9 +48,9 @@ class Readiness:
         return (*self.found.reasons, *self._behind())
 
     def _behind(self) -> Iterator[str]:
-        if not self._pulse.is_alive:
+        if not self._worker.is_alive:
             yield "the live worker has ended"
-        elif self._pulse.reason:
-            yield self._pulse.reason
+        elif self._worker.reason:
+            yield self._worker.reason
         if self.found.backlog_batches > self._backlog_batches_max:
             yield f"{self.found.backlog_batches:,} batches wait to be profiled"

@@ -18,7 +18,6 @@ from killick.server.looking import Alive, Looking
 from killick.server.meters import Meters
 from killick.server.models import Matured, Models, Names, Profiled, Quarantine
 from killick.server.openapi import describe
-from killick.server.pulse import Pulse
 from killick.server.rates import Rates
 from killick.server.readiness import Readiness
 from killick.server.routes import ROUTES
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
     from killick.server.access import Address
     from killick.server.app import Handling
     from killick.server.limits import Limits
-    from killick.server.pulse import Ticking
     from killick.server.taking import Receiving
+    from killick.server.worker import Working
     from killick.spec.document import Spec
 
 ANSWERS = {
@@ -59,24 +58,24 @@ class Service:
 
     app: ASGIApp
     intake: Intake
-    pulse: Pulse
+    worker: Working
     receiver: Receiving
 
     def start(self) -> None:
         """Let the live worker begin."""
-        self.pulse.start()
+        self.worker.start()
 
     def end(self) -> None:
         """Make durable what waits, do what is due once more, and end."""
         self.intake.close()
         self.receiver.close()
-        self.pulse.stop()
+        self.worker.stop()
 
 
 def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the operator wants it
     world: World,
     receiver: Receiving,
-    live: Ticking,
+    worker: Working,
     specs: Mapping[str, Spec],
     address: Address,
     clock: Clock,
@@ -91,7 +90,7 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
     Args:
         world: the ports.
         receiver: makes deliveries durable.
-        live: does what is due.
+        worker: does what is due.
         specs: by model; empty to take telemetry of any model.
         address: where it will listen: what is asked of those who come depends on it.
         clock: tells the time.
@@ -103,7 +102,7 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
     seconds = time.monotonic
     with world.control.transaction() as t:
         stored = [model for model in t.models() if model]
-    meters, intake, pulse = Meters(), Intake(limits), Pulse(live, clock)
+    meters, intake = Meters(), Intake(limits)
     access = Access(
         Keyring(world.control, seconds),
         Rates(limits.requests_per_second, limits.burst),
@@ -113,7 +112,7 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
         require_token=require_token,
     )
     readiness = Readiness(
-        world.control, world.archive, pulse, clock, seconds, backlog_batches_max=limits.backlog_batches_max
+        world.control, world.archive, worker, clock, seconds, backlog_batches_max=limits.backlog_batches_max
     )
     known = Known(specs, stored, limits.models_max)
     taking = Taking(receiver, known, intake, meters, clock, limits)
@@ -121,7 +120,7 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
     ingest, foreign = Ingest(taking, senders, world), Foreign(taking, senders, read_protobuf)
     models = Models(world, known, intake, clock)
     looking = Looking(meters, readiness, describe(ROUTES, version, ANSWERS))
-    _watch(meters, intake, pulse, readiness)
+    _watch(meters, intake, worker, readiness)
     handlers: dict[str, Handling] = {
         "predictions": ingest.predictions,
         "outcomes": ingest.outcomes,
@@ -142,10 +141,10 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
         "metrics": looking.metrics,
         "openapi": looking.openapi,
     }
-    return Service(make_app(ROUTES, handlers, access, meters), intake, pulse, receiver)
+    return Service(make_app(ROUTES, handlers, access, meters), intake, worker, receiver)
 
 
-def _watch(meters: Meters, intake: Intake, pulse: Pulse, readiness: Readiness) -> None:
+def _watch(meters: Meters, intake: Intake, worker: Working, readiness: Readiness) -> None:
     meters.watch("killick_waiting_requests", "Requests that wait for a thread.", lambda: intake.waiting)
     meters.watch("killick_held_bytes", "Bodies in memory, sent and inflated.", lambda: intake.held.size)
     meters.watch(
@@ -156,9 +155,9 @@ def _watch(meters: Meters, intake: Intake, pulse: Pulse, readiness: Readiness) -
         "For how long the oldest batch that is not in the profiles has waited.",
         lambda: readiness.found.lag_seconds,
     )
-    meters.watch("killick_live_failures", "How often the live worker failed since the start.", lambda: pulse.failures)
+    meters.watch("killick_live_failures", "How often the live worker failed since the start.", lambda: worker.failures)
     meters.watch(
         "killick_live_done_timestamp_seconds",
         "When the live worker last did all that was due.",
-        lambda: pulse.last_done_at / 1_000_000,
+        lambda: worker.last_done_at / 1_000_000,
     )
