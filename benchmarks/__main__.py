@@ -17,9 +17,11 @@ from benchmarks import (
     check,
     client,
     imports,
+    ingest,
     joining,
     operating_characteristics,
     profiling,
+    store_size,
     verdicts,
     wire,
 )
@@ -37,11 +39,14 @@ QUICK: dict[str, Callable[[], list[Row]]] = {
     "verdicts": verdicts.main,
     "client": client.main,
     "wire": wire.main,
+    "ingest": ingest.main,
 }
 SLOW: dict[str, Callable[[], list[Row]]] = {
     "check_slow": check.slow,
     "memory": profiling.memory,
     "joining": joining.main,
+    "soak": ingest.soak,
+    "store_size": store_size.main,
     "canary_judge": canary_judge.main,
     "operating_characteristics": operating_characteristics.main,
 }

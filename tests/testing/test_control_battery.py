@@ -14,12 +14,12 @@ EVERY_LAW = (*TRANSACTION_LAWS, *LAWS, *TELEMETRY_LAWS)
 
 
 @pytest.fixture
-def stores(tmp_path):
-    """Open SQLite stores in a folder, and close them in the end."""
+def stores(addresses):
+    """Open stores in SQL, each in a place of its own, and close them in the end."""
     opened = []
 
     def make():
-        opened.append(open_control(tmp_path / f"{len(opened)}.db"))
+        opened.append(open_control(addresses()))
         return opened[-1]
 
     def reopen(control):
@@ -39,14 +39,14 @@ def test_the_store_in_memory_keeps(law):
 
 
 @pytest.mark.parametrize("law", EVERY_LAW, ids=lambda law: law.__name__)
-def test_sqlite_keeps(law, stores):
-    """In a file of its own for each law."""
+def test_stores_in_sql_keep(law, stores):
+    """SQLite and PostgreSQL, with a file or a database of its own for each law."""
     law(stores)
 
 
 @pytest.mark.parametrize("law", REOPENING_LAWS, ids=lambda law: law.__name__)
-def test_sqlite_keeps_when_opened_again(law, stores):
-    """Two handles on one file."""
+def test_stores_in_sql_keep_when_opened_again(law, stores):
+    """Two handles on one file, or on one database."""
     law(stores, stores.reopen)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager, suppress
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ __all__ = ["SqlControl", "open_control"]
 
 # Longer than any transaction of ours lasts, shorter than a person waits before looking for the reason.
 _PATIENCE_SECONDS = 30.0
+# Nothing of ours computes so long between two statements: who is silent longer is stopped, or his host is gone.
+_SILENCE_SECONDS = 120
 # 64 MiB: the index of the identities of a busy day stays in memory.
 _CACHE_KIBIBYTES = 64 * 1024
 # "killick" on a telephone keypad: whoever else takes advisory locks in the same database will hardly have chosen it.
@@ -56,7 +59,8 @@ def open_control(url_or_path: str | Path, *, patience_seconds: float = _PATIENCE
         OutsideError: the store cannot be opened.
     """
     url = _url(url_or_path)
-    name = url.render_as_string(hide_password=True)
+    secrets = [key for key in url.query if "password" in key or "secret" in key]
+    name = url.difference_update_query(secrets).render_as_string(hide_password=True)
     with mapped(name, "open it"):
         if url.get_backend_name() == "sqlite" and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +91,9 @@ class SqlControl:
 
         Raises:
             IllegalMove: this thread is inside a transaction of this store already.
-            OutsideError: the store could not begin or commit; nothing was written.
+            OutsideError: the store could not begin or commit, or a failure inside the block was passed over. Nothing
+                was written, unless a server was lost while it committed: then nobody knows. Whoever repeats what he did
+                under the same key (a delivery's sequence, a document's revision) finds out, and does no harm.
         """
         if self._owner == threading.get_ident():
             raise IllegalMove("a transaction is open in this thread already; pass it on instead of beginning another")
@@ -101,6 +107,8 @@ class SqlControl:
                 transaction = SqlTransaction(connection, self._statements, self.name)
                 try:
                     yield transaction
+                    # PostgreSQL would answer COMMIT by rolling back, without a word.
+                    transaction.check()
                 finally:
                     transaction.is_open = False
         finally:
@@ -151,20 +159,25 @@ def _url(url_or_path: str | Path) -> sa.URL:
         return sa.URL.create("sqlite", database=text)
     try:
         url = sa.make_url(text)
-    except sa.exc.ArgumentError as error:
-        raise CallError(Mistake("control store", "is not an address", text, hint=hint)) from error
-    if url.get_backend_name() not in {"sqlite", "postgresql"}:
+    except (sa.exc.ArgumentError, ValueError):
+        # Neither the text nor what was said of it: there may be a password in them.
+        raise CallError(Mistake("control store", "has an address that cannot be read", hint=hint)) from None
+    kind = url.get_backend_name()
+    if kind in {"postgresql", "postgres"}:  # the short one is what many hosting companies hand out
+        return url.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
         raise CallError(Mistake("control store", "is of no known kind", url.drivername, hint=hint))
-    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+    if url.database in {None, "", ":memory:"}:
         raise CallError(Mistake("control store", "needs a file", text, hint=hint))
-    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+    return url
 
 
 def _engine(url: sa.URL, patience_seconds: float) -> sa.Engine:
     is_file = url.get_backend_name() == "sqlite"
+    bounds = {} if is_file else {name: at for name, at in _bounds(patience_seconds).items() if name not in url.query}
     try:
         # One connection: transactions take turns anyway, and its caches stay warm. A server may have dropped it since.
-        engine = sa.create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=not is_file)
+        engine = sa.create_engine(url, connect_args=bounds, pool_size=1, max_overflow=0, pool_pre_ping=not is_file)
     except ModuleNotFoundError as error:
         raise CallError(
             Mistake("control store", f"needs {error.name}", hint="pip install 'killick[postgres]'")
@@ -175,6 +188,12 @@ def _engine(url: sa.URL, patience_seconds: float) -> sa.Engine:
     else:
         sa.event.listen(engine, "begin", partial(_begin_postgresql, patience_seconds))
     return engine
+
+
+def _bounds(patience_seconds: float) -> dict[str, int]:
+    """Return how long a server may be silent, in libpq's words: by default that is two minutes, and two hours."""
+    # libpq counts whole seconds here, and takes one for two.
+    return {"connect_timeout": max(2, ceil(patience_seconds)), "tcp_user_timeout": ceil(patience_seconds * 1000)}
 
 
 def _prepare_sqlite(patience_seconds: float, connection: DBAPIConnection, _record: object) -> None:
@@ -194,8 +213,11 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 def _begin_postgresql(patience_seconds: float, connection: sa.Connection) -> None:
     # Under READ COMMITTED each statement sees what was committed before it, hence all that the last holder of the lock
     # wrote. A SERIALIZABLE snapshot would be taken before the lock is granted, and miss it.
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{int(patience_seconds * 1000)}ms'")
-    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+    connection.exec_driver_sql(
+        f"SET LOCAL lock_timeout = '{ceil(patience_seconds * 1000)}ms'; "
+        f"SET LOCAL idle_in_transaction_session_timeout = '{_SILENCE_SECONDS}s'; "
+        f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"
+    )
 
 
 def _revision(connection: sa.Connection) -> str | None:

@@ -1,7 +1,7 @@
 """The transaction of the control store in SQL: what `killick.adapters.control` yields.
 
 Every statement goes through `_rows` or `_write`, so that no failure of the store leaves here as anything but one of our
-errors, and a transaction that has ended runs none.
+errors, and a transaction that has ended or failed runs none.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class SqlTransaction:
 
     def __init__(self, connection: sa.Connection, statements: Statements, name: str) -> None:
         self.is_open = True
+        self.has_failed = False
         self._connection = connection
         self._run = statements
         self._name = name
@@ -307,22 +308,31 @@ class SqlTransaction:
             self._noted.add(model)
 
     def _rows(self, statement: sa.Select[Any], **parameters: object) -> Sequence[Any]:
-        self._check_open()
-        with mapped(self._name, "read"):
+        self.check()
+        with mapped(self._name, "read", self):
             return self._connection.execute(statement, parameters).all()
 
     def _write(self, statement: sa.Executable, rows: Mapping[str, object] | Sequence[Mapping[str, object]]) -> int:
         """Run a statement for one row or for many, and return how many rows of the store it changed."""
-        self._check_open()
+        self.check()
         if not rows:
             return 0
-        with mapped(self._name, "write"):
+        with mapped(self._name, "write", self):
             # Without the option, the count of an INSERT is not kept.
             return self._connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
 
-    def _check_open(self) -> None:
+    def check(self) -> None:
+        """Hold that more can be done.
+
+        Raises:
+            IllegalMove: the block was left.
+            OutsideError: a statement has failed. SQLite or PostgreSQL may have rolled back by now, and would take what
+                comes after it for another transaction, or for none.
+        """
         if not self.is_open:
             raise IllegalMove("the transaction has ended; begin another one")
+        if self.has_failed:
+            raise OutsideError(f"control store {self._name} has failed in this transaction; begin another one")
 
 
 class mapped:  # noqa: N801 - reads as a word: `with mapped(...)`
@@ -331,21 +341,25 @@ class mapped:  # noqa: N801 - reads as a word: `with mapped(...)`
     A class, because `contextlib.contextmanager` would cost more than many of the statements inside it.
     """
 
-    __slots__ = ("_doing", "_name")
+    __slots__ = ("_doing", "_name", "_transaction")
 
-    def __init__(self, name: str, doing: str) -> None:
+    def __init__(self, name: str, doing: str, transaction: SqlTransaction | None = None) -> None:
         self._name = name
         self._doing = doing
+        self._transaction = transaction
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sa.exc.SQLAlchemyError) and self._transaction:
+            self._transaction.has_failed = True
+        if isinstance(error, UnicodeError | OverflowError | sa.exc.DataError):
+            reason = getattr(error, "orig", None) or error
+            raise DataError(Mistake(f"control store {self._name}", f"cannot hold a value: {reason}")) from error
         if isinstance(error, sa.exc.SQLAlchemyError | OSError | msgspec.MsgspecError):
             reason = getattr(error, "orig", None) or error
             raise OutsideError(f"control store {self._name} could not {self._doing}: {reason}") from error
-        if isinstance(error, UnicodeError | OverflowError):
-            raise DataError(Mistake(f"control store {self._name}", f"cannot hold a value: {error}")) from error
 
 
 def _listed(ids: Iterable[str]) -> Iterator[str]:

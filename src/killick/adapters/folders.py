@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -57,16 +57,15 @@ class LocalFolders:
         if not top.exists():
             return ()
         with _outside(folder):
-            waiting = [top]
+            waiting = [("", 1)]
             while waiting and len(found) < self._files_max:
-                here = waiting.pop()
-                with os.scandir(here) as entries:
-                    for entry in sorted(entries, key=lambda entry: entry.name):
-                        place = Path(entry.path)
-                        if entry.is_dir(follow_symlinks=False) and len(place.relative_to(top).parts) < _DEPTH_MAX:
-                            waiting.append(place)
-                        elif entry.is_file(follow_symlinks=False) and (file := _seen(entry, top)):
-                            found.append(file)
+                here, depth = waiting.pop()
+                with os.scandir(top / here) as entries:
+                    for name, entry in sorted((entry.name, entry) for entry in entries):
+                        if entry.is_file(follow_symlinks=False):
+                            found.extend(_seen(entry, here + name))
+                        elif entry.is_dir(follow_symlinks=False) and depth < _DEPTH_MAX:
+                            waiting.append((f"{here}{name}/", depth + 1))
         return tuple(found[: self._files_max])
 
     def tables(self, folder: str, path: str) -> Iterator[pl.DataFrame]:
@@ -117,13 +116,11 @@ class LocalFolders:
         return place
 
 
-def _seen(entry: os.DirEntry[str], top: Path) -> Seen | None:
-    """Return a file as it is now; None where it has just gone."""
-    try:
+def _seen(entry: os.DirEntry[str], path: str) -> Iterator[Seen]:
+    """Yield a file as it is now; nothing where it has just gone."""
+    with suppress(FileNotFoundError):
         held = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    return Seen(Path(entry.path).relative_to(top).as_posix(), held.st_size, held.st_mtime_ns // 1_000)
+        yield Seen(path, held.st_size, held.st_mtime_ns // 1_000)
 
 
 def _pieces(held: bytes) -> Iterator[bytes]:

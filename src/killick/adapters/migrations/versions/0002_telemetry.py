@@ -18,8 +18,9 @@ BYTES = sa.LargeBinary()
 
 
 def upgrade() -> None:
-    op.drop_index("batches_by_window", "batches")
-    op.rename_table("batches", "batches_before")
+    # A copy and not the table under another name: its indexes would keep theirs.
+    op.execute("CREATE TABLE batches_before AS SELECT * FROM batches")
+    op.drop_table("batches")
     batches()
     deliveries()
     telemetry()
