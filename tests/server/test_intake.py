@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -74,3 +74,31 @@ def test_shares_are_given_back_whatever_happens() -> None:
         third.take(101)
 
     assert held.size == 0
+
+
+class Slow:
+    """A request whose body never comes to its end."""
+
+    headers: ClassVar[dict[str, str]] = {}
+
+    async def receive(self) -> dict[str, object]:
+        """Wait for the next piece, for ever."""
+        await asyncio.Event().wait()
+        return {}
+
+
+def test_who_is_still_sending_at_the_end_is_not_waited_for() -> None:
+    """Bodies that were begun before the server is to stop, and those that begin after: 408, soon."""
+
+    async def story() -> list[int]:
+        intake = Intake(Limits())
+        with intake.held.share() as share:
+            before = asyncio.create_task(intake.read(Slow(), share))
+            await asyncio.sleep(0)
+            intake.hurry(0.01)
+            after = asyncio.create_task(intake.read(Slow(), share))
+            ended = await asyncio.gather(before, after, return_exceptions=True)
+        intake.close()
+        return [error.status_code for error in ended]
+
+    assert asyncio.run(story()) == [408, 408]

@@ -75,6 +75,7 @@ class Intake:
         self._limits = limits
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="killick-intake")
         self._reading: set[asyncio.Timeout] = set()
+        self._until: float | None = None
         self.held = Held(limits.held_bytes_max)
         self.in_work = 0
 
@@ -96,7 +97,7 @@ class Intake:
         self._must_have_room()
         pieces: list[bytes] = []
         try:
-            async with asyncio.timeout(self._limits.body_seconds) as patience:
+            async with asyncio.timeout_at(self._patience()) as patience:
                 self._reading.add(patience)
                 try:
                     while True:
@@ -126,15 +127,19 @@ class Intake:
             self.in_work -= 1
 
     def hurry(self, seconds: float) -> None:
-        """Give bodies that are still being read no more than so long: the server is to stop."""
-        soon = asyncio.get_running_loop().time() + seconds
+        """Give bodies that are being read, or begin to be, no more than so long: the server is to stop."""
+        self._until = asyncio.get_running_loop().time() + seconds
         for patience in self._reading:
-            until = patience.when()
-            patience.reschedule(soon if until is None else min(until, soon))
+            patience.reschedule(min(patience.when() or self._until, self._until))
 
     def close(self) -> None:
         """Take no more work; what runs is not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _patience(self) -> float:
+        """Return until when a body that begins now may take."""
+        until = asyncio.get_running_loop().time() + self._limits.body_seconds
+        return until if self._until is None else min(until, self._until)
 
     def _must_have_room(self) -> None:
         if self.waiting >= self._limits.waiting_max:

@@ -100,6 +100,8 @@ async def _serve(server: Server, address: Address, hurry: Callable[[float], None
     server.stop()  # type: ignore[no-untyped-call]
     hurry(_HURRY_SECONDS)
     await asyncio.wait({serving}, timeout=_ANSWERS_SECONDS)
+    # granian, where we did not wait for its last connections, reports to a future that is cancelled by then.
+    loop.set_exception_handler(lambda *_: None)
     await asyncio.to_thread(end)
     _log.info("killick has stopped")
 
