@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from killick.adapters.control_errors import mapped
 from killick.adapters.control_tables import REVISION, Statements
-from killick.adapters.control_transaction import SqlTransaction, mapped
+from killick.adapters.control_transaction import SqlTransaction
 from killick.errors import CallError, IllegalMove, Mistake, OutsideError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import sqlalchemy as sa
 
+from killick.adapters.control_errors import mapped
 from killick.adapters.control_tables import TIME_MAX, TIME_MIN
 from killick.checks.verdict import Verdict
 from killick.clock import Window
@@ -24,10 +24,12 @@ from killick.ports.control import Batch, Command, Document, Half, ProfileKey, Qu
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    import sqlalchemy as sa
+
     from killick.adapters.control_tables import Statements
     from killick.clock import Instant
 
-__all__ = ["SqlTransaction", "mapped"]
+__all__ = ["SqlTransaction"]
 
 # A parameter of some megabytes at most, however many ids are asked for.
 _IDS_AT_ONCE = 50_000
@@ -333,33 +335,6 @@ class SqlTransaction:
             raise IllegalMove("the transaction has ended; begin another one")
         if self.has_failed:
             raise OutsideError(f"control store {self._name} has failed in this transaction; begin another one")
-
-
-class mapped:  # noqa: N801 - reads as a word: `with mapped(...)`
-    """Turn what SQLAlchemy, the driver, the file system and msgspec raise into our errors.
-
-    A class, because `contextlib.contextmanager` would cost more than many of the statements inside it.
-    """
-
-    __slots__ = ("_doing", "_name", "_transaction")
-
-    def __init__(self, name: str, doing: str, transaction: SqlTransaction | None = None) -> None:
-        self._name = name
-        self._doing = doing
-        self._transaction = transaction
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sa.exc.SQLAlchemyError) and self._transaction:
-            self._transaction.has_failed = True
-        if isinstance(error, UnicodeError | OverflowError | sa.exc.DataError):
-            reason = getattr(error, "orig", None) or error
-            raise DataError(Mistake(f"control store {self._name}", f"cannot hold a value: {reason}")) from error
-        if isinstance(error, sa.exc.SQLAlchemyError | OSError | msgspec.MsgspecError):
-            reason = getattr(error, "orig", None) or error
-            raise OutsideError(f"control store {self._name} could not {self._doing}: {reason}") from error
 
 
 def _listed(ids: Iterable[str]) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,8 +69,6 @@ def _specs(paths: Sequence[Path]) -> dict[str, Spec]:
 
 def work(place: Place, control: IO[bytes], tell: IO[bytes]) -> None:
     """Do what is due until the server ends."""
-    # Whoever presses Ctrl-C means the server, which then says when to end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
     form: Form = "json" if place.log == "json" else "text"
     begin_logging(form, access=False)

@@ -125,7 +125,10 @@ class Worker:
         wait = EVERY_SECONDS
         while not self._stopping.is_set():
             began = time.monotonic()
-            with subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own
+            # A session of its own: whoever presses Ctrl-C means the server, which then says when to end.
+            with subprocess.Popen(  # noqa: S603 - our own command
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            ) as process:
                 self._process = process
                 if self._stopping.is_set() and process.stdin is not None:
                     process.stdin.close()
