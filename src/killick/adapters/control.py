@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from killick.adapters.durable import make_durable
 from killick.adapters.control_tables import REVISION, Statements
 from killick.adapters.control_transaction import SqlTransaction, mapped
 from killick.errors import CallError, IllegalMove, Mistake, OutsideError
@@ -59,7 +60,8 @@ def open_control(url_or_path: str | Path, *, patience_seconds: float = _PATIENCE
     name = url.render_as_string(hide_password=True)
     with mapped(name, "open it"):
         if url.get_backend_name() == "sqlite" and url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            if not Path(url.database).exists():
+                make_durable(Path(url.database).parent)  # SQLite sees to the file's name, and to no folder's
         control = SqlControl(_engine(url, patience_seconds), name, patience_seconds)
         try:
             control.migrate()
