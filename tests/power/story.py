@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,7 @@ from killick.telemetry.columns import PREDICTION_ID
 from killick.testing.laws import assert_same
 from tests.engine.telemetry import MODEL, NOW, Post, names, outcomes, predictions
 
+Make: TypeAlias = Callable[[int], Delivery]
 EVER = Window(-(2**62), 2**62)
 _KINDS = (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES)
 
@@ -55,6 +57,13 @@ def delivery(number: int) -> Delivery:
     if turn == 6:
         return Delivery(kind=PREDICTIONS, table=predictions(names(100_000 + first, 100_006 + first), at=NOW - 12 * DAY), **sent)
     return Delivery(kind=PREDICTIONS, table=predictions(names(first, first + 6)), **sent)
+
+
+@cache
+def hourly(number: int) -> Delivery:
+    """A delivery of predictions in an hour of its own, for which folders have to be made."""
+    table = predictions(names(3 * number, 3 * number + 3), at=NOW - number * HOUR, spread=HOUR)
+    return Delivery(MODEL, PREDICTIONS, "producer", number, table)
 
 
 @contextmanager
@@ -93,23 +102,24 @@ def counted(post: Post) -> dict[object, Profile]:
 
 
 @cache
-def expected(count: int) -> dict[object, Profile]:
+def expected(count: int, make: Make) -> dict[object, Profile]:
     """One profile of all rows of so many deliveries, made at once and in memory."""
     post = Post.in_memory()
-    commit(post.world, [delivery(number) for number in range(count)], NOW)
+    commit(post.world, [make(number) for number in range(count)], NOW)
     post.profile()
     return counted(post)
 
 
-def holds(post: Post, count: int, acknowledged: Collection[int]) -> None:
+def holds(post: Post, count: int, acknowledged: Collection[int], make: Make = delivery) -> None:
     """Every delivery is there once or not at all, and those that were acknowledged are; no file is missing or damaged.
 
     Args:
         post: on the store that was found.
         count: of how many deliveries some may be there.
         acknowledged: the numbers of those that must be.
+        make: makes a delivery from its number.
     """
-    sent = [delivery(number) for number in range(count)]
+    sent = [make(number) for number in range(count)]
     with post.world.control.transaction() as t:
         taken = [t.is_delivered(one.model, one.kind, one.producer, one.sequence) for one in sent]
         batches = [batch for kind in (*_KINDS, *RUNS) for batch in t.batches(MODEL, kind)]
@@ -149,13 +159,13 @@ def catches_up(post: Post, count: int, groups: Sequence[Sequence[int]]) -> None:
     settles(post, count)
 
 
-def settles(post: Post, count: int) -> None:
+def settles(post: Post, count: int, make: Make = delivery) -> None:
     """What came is profiled, and then the profiles are those of all rows, and the folder holds what is in the manifest."""
     while profile_pending(post.world, post.watched, NOW).batches:
         pass
     age(post.world, post.watched)
-    holds(post, count, range(count))
-    right, found = expected(count), counted(post)
+    holds(post, count, range(count), make)
+    right, found = expected(count, make), counted(post)
     assert found.keys() == right.keys()
     for place, profile in right.items():
         assert_same(found[place], profile, 1.0 + np.abs(profile.sums))

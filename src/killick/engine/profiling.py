@@ -199,7 +199,8 @@ def _coded(predictions: pl.DataFrame, turn: Turn, watched: Watched) -> pl.DataFr
 def _growth(watched: Watched, turn: Turn, predictions: pl.DataFrame, joined: Joined) -> dict[ProfileKey, Profile]:
     """Return what the profiles grow by; of a label that was corrected, they lose the old one."""
     width, scale = width_of(watched.spec), watched.scale
-    rows = predictions if joined.fresh.height == predictions.height else predictions[joined.fresh[AT]]
+    at = joined.fresh[AT]  # not in their order where shadows came first
+    rows = predictions if at.len() == predictions.height and at.is_sorted() else predictions[at]
     growth = profile_grouped(scale, rows, _groupings(joined.fresh, watched), width)
     for labelled, sign in ((joined.gained, 1), (joined.lost, -1)):
         owned = pl.DataFrame(turn.owners, schema={VERSION: pl.String, ROLE: pl.String}, orient="row")[labelled[OWNER]]
