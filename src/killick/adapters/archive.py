@@ -1,7 +1,8 @@
 """The archive in a folder: one Parquet file (zstd) for a batch, durable before its name exists.
 
 Written under a temporary name, fsynced, renamed, and its folder fsynced: a reader sees the whole file or none, after a
-power cut too. Cost: two fsyncs for a batch (four more for the first one in an hour's folder).
+power cut too. Cost: two fsyncs for a batch, five more for the first one in an hour's folder, and one for each folder
+above the archive for the first one of a process.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from uuid import uuid4
 import numpy as np
 import polars as pl
 
+from killick.adapters.durable import make_durable, sync_folder
 from killick.clock import Window
 from killick.errors import DataError, Mistake, OutsideError
 from killick.ports.archive import batch_path, run_path
@@ -126,7 +128,7 @@ class FolderArchive:
         target = self._root / path
         temporary = target.with_name(f".{uuid4().hex}{_TEMPORARY}")
         try:
-            self._make_durable(target.parent)
+            self._make_folder(target.parent)
             try:
                 with temporary.open("xb") as file:
                     writer(file)
@@ -136,7 +138,7 @@ class FolderArchive:
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except _FOREIGN as error:
             raise OutsideError(f"archive {self._root} could not write {path}: {error}") from error
 
@@ -156,17 +158,17 @@ class FolderArchive:
             )
         return self._root.joinpath(*parts)
 
-    def _make_durable(self, folder: Path) -> None:
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder, and that it is there durable. The root is made once: if it is gone, so is what was in it."""
         if folder in self._durable and folder.is_dir():
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        # All the way up: a process that was killed may have made them, and not have come to the fsync.
-        for parent in folder.relative_to(self._root).parents:
-            _sync_folder(self._root / parent)
-        _sync_folder(self._root.parent)
+        is_known = self._root in self._durable
+        if is_known and not self._root.is_dir():
+            raise FileNotFoundError(f"the folder {self._root} is gone")
+        make_durable(folder, below=self._root if is_known else None)
         if len(self._durable) >= _REMEMBERED_FOLDERS_MAX:
             self._durable.clear()
-        self._durable.add(folder)
+        self._durable |= {self._root, folder}
 
 
 def earliest(table: pl.DataFrame) -> int:
@@ -184,13 +186,3 @@ def earliest(table: pl.DataFrame) -> int:
     if first not in _CALENDAR:
         raise DataError(Mistake("event_time", "lies outside the calendar", first, hint="is it in microseconds?"))
     return first
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows opens no folders, and journals its renames
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

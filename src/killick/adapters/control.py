@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from killick.adapters.control_errors import mapped
 from killick.adapters.control_tables import REVISION, Statements
 from killick.adapters.control_transaction import SqlTransaction
+from killick.adapters.durable import make_durable
 from killick.errors import CallError, IllegalMove, Mistake, OutsideError
 
 if TYPE_CHECKING:
@@ -62,10 +63,13 @@ def open_control(url_or_path: str | Path, *, patience_seconds: float = _PATIENCE
     url = _url(url_or_path)
     secrets = [key for key in url.query if "password" in key or "secret" in key]
     name = url.difference_update_query(secrets).render_as_string(hide_password=True)
+    file = None
     with mapped(name, "open it"):
         if url.get_backend_name() == "sqlite" and url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        control = SqlControl(_engine(url, patience_seconds), name, patience_seconds)
+            file = Path(url.database)
+            if not file.exists():
+                make_durable(file.parent)  # SQLite sees to the file's name, and to no folder's
+        control = SqlControl(_engine(url, patience_seconds), name, patience_seconds, file)
         try:
             control.migrate()
         except BaseException:
@@ -77,8 +81,10 @@ def open_control(url_or_path: str | Path, *, patience_seconds: float = _PATIENCE
 class SqlControl:
     """A `Control` in SQL. Threads share it and take turns; so do processes, on their own `SqlControl` of one store."""
 
-    def __init__(self, engine: sa.Engine, name: str, patience_seconds: float) -> None:
+    def __init__(self, engine: sa.Engine, name: str, patience_seconds: float, file: Path | None = None) -> None:
         self.name = name
+        self._file = file
+        self._opened: tuple[int, int] | None = None
         self._engine = engine
         self._statements = Statements(engine.dialect.name)
         self._patience_seconds = patience_seconds
@@ -138,10 +144,12 @@ class SqlControl:
     @contextmanager
     def _begun(self) -> Iterator[sa.Connection]:
         with mapped(self.name, "begin a transaction"):
+            self._look()
             connection = self._engine.connect()
         try:
             with mapped(self.name, "begin a transaction"):
                 connection.begin()
+                self._opened = self._opened or _identity(self._file)
             yield connection
             with mapped(self.name, "commit"):
                 connection.commit()
@@ -149,6 +157,23 @@ class SqlControl:
             # Closing rolls back what is not committed. When even that fails, the reason is on its way up already.
             with suppress(sa.exc.SQLAlchemyError):
                 connection.close()
+
+    def _look(self) -> None:
+        """Refuse to write into a file that has lost its name, as an open one can be: nobody would find it again.
+
+        Another one in its place, say a backup, is opened instead.
+        """
+        if self._opened and _identity(self._file) != self._opened:
+            self._engine.dispose()
+            self._opened = None
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    """Return which file stands under a name."""
+    if file is None:
+        return None
+    found = file.stat()
+    return found.st_dev, found.st_ino
 
 
 def _url(url_or_path: str | Path) -> sa.URL:

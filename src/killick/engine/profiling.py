@@ -200,7 +200,8 @@ def _coded(predictions: pl.DataFrame, turn: Turn, watched: Watched) -> pl.DataFr
 
 def _growth(watched: Watched, turn: Turn, predictions: pl.DataFrame, joined: Joined) -> list[tuple[Scale, Growth]]:
     """Return what the profiles grow by: of columns, and in finer windows of signals where the spec wants them."""
-    rows = predictions if joined.fresh.height == predictions.height else predictions[joined.fresh[AT]]
+    at = joined.fresh[AT]  # not in their order where shadows came first
+    rows = predictions if at.len() == predictions.height and at.is_sorted() else predictions[at]
     grown = [(watched.scale, _grown(watched, watched.scale, width_of(watched.spec), turn, rows, joined))]
     if watched.spec.keep.signals < width_of(watched.spec):
         # By segment they would be many, and what a minute of a segment holds is noise.
