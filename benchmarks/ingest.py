@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONNECTIONS, BODIES = 4, 16
-# What a client of ours sends at once: a thousand lines, or an Arrow stream of about a megabyte and its neighbours.
-ROWS, ARROW_ROWS = 1_000, 20_000
+# What a client of ours sends at once, about a megabyte; and a table that somebody sends.
+ROWS, ARROW_ROWS = 2_000, 20_000
 SECONDS = 10.0
 STEADY, BATCH = 20_000, 1_000
 QUICK_SECONDS, SOAK_SECONDS = 30.0, 600.0
