@@ -16,10 +16,22 @@ _ROOMS: dict[str, str] = {
     "check": "killick.api",
     "infer_spec": "killick.api",
     "load_spec": "killick.api",
+    "summarise": "killick.local",
 }
 """Where each public name lives, e.g. `"check": "killick.api"`."""
 
-__all__ = ["Client", "Profile", "Reference", "Report", "Router", "Verdict", "check", "infer_spec", "load_spec"]
+__all__ = [
+    "Client",
+    "Profile",
+    "Reference",
+    "Report",
+    "Router",
+    "Verdict",
+    "check",
+    "infer_spec",
+    "load_spec",
+    "summarise",
+]
 
 
 def __getattr__(name: str) -> object:

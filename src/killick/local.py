@@ -14,22 +14,35 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
 import msgspec
+import polars as pl
 
-from killick.api import load_spec
+from killick.api import load_spec, open_table
+from killick.checks.reference import unpack_reference
 from killick.engine.admit import DECODERS, delivery_of
 from killick.engine.live import Live
+from killick.engine.measure import profile_batch, profile_labels
 from killick.engine.receive import CHANGES, commit
-from killick.engine.summaries import take_summaries
+from killick.engine.serve import RECORDED
+from killick.engine.summaries import pack_summaries, take_summaries
+from killick.engine.turns import width_of
 from killick.errors import KillickError, OutsideError
+from killick.spec.document import Spec
+from killick.telemetry.columns import EVENT_TIME, LABEL, ROLE, SCORE, VERSION
+from killick.telemetry.door import arrange
 from killick.wiring import open_world, system_clock
 from killick_client.transport import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from killick.api import SpecOrPath, TableOrPath
     from killick.clock import Clock
     from killick.engine.receive import Receipt
     from killick.engine.world import World
+    from killick.ports.control import ProfileKey
+    from killick.profiles.profile import Profile
+
+__all__ = ["LocalTransport", "open_local", "summarise"]
 
 # A batch is counted in a profile soon after it was logged, and a busy service is not profiled all the time.
 _PROFILE_EVERY_SECONDS = 1.0
@@ -53,6 +66,49 @@ def open_local(path: str) -> LocalTransport:
     live = Live(world, {spec.model: spec} if spec else {})
     live.open(clock.now())
     return LocalTransport(world, live, clock)
+
+
+def summarise(
+    predictions: TableOrPath,
+    *,
+    spec: SpecOrPath,
+    reference: bytes | str | Path,
+    version: str = RECORDED,
+    role: str = "live",
+) -> bytes:
+    """Profile predictions that must stay where they are; the bytes are sent with `Client.log_profile`.
+
+    The server adds them to its own profiles: by version, role, segment and window, labels too where the table has them.
+    No row and no id is in them.
+
+    Args:
+        predictions: a table or a path, under the operator's names; each row once, and never in two calls.
+        spec: the model's spec.
+        reference: what `GET /v1/models/{model}/reference` gave, or the path of a file of it.
+        version: who predicted, where the table does not say.
+        role: what that version was.
+
+    Raises:
+        SpecError: the spec has mistakes; all of them are named.
+        DataError: the table cannot be read, lacks its times, or the reference is none.
+    """
+    held = spec if isinstance(spec, Spec) else load_spec(spec)
+    packed = reference if isinstance(reference, bytes) else Path(reference).read_bytes()
+    known = unpack_reference(packed)
+    source = open_table(predictions, name="predictions")
+    growth: dict[ProfileKey, Profile] = {}
+    for batch in source.batches():
+        rows = arrange(batch, held, name=source.name, needed=frozenset({EVENT_TIME}))
+        named = pl.col(VERSION).fill_null(version) if VERSION in rows.columns else pl.lit(version)
+        rows = rows.with_columns(named.alias(VERSION), pl.lit(role).alias(ROLE))
+        grown = [profile_batch(known.scale, rows, held, width_of(held), known.segments)]
+        if {LABEL, SCORE} <= set(rows.columns):
+            labelled = rows.drop_nulls(LABEL)
+            grown.append(profile_labels(known.scale, labelled, held, width_of(held), known.segments))
+        for profiles in grown:
+            for key, profile in profiles.items():
+                growth[key] = growth[key] + profile if key in growth else profile
+    return pack_summaries(growth)
 
 
 class LocalTransport:

@@ -12,7 +12,10 @@ from tests.house.source import KILLICK, files, is_migration, is_operators, place
 
 # DESIGN 5.1. `killick.__all__` is a promise to users: a name is added here on purpose, and none is taken
 # away.
-PROMISED = {"Client", "Profile", "Reference", "Report", "Router", "Verdict", "check", "infer_spec", "load_spec"}
+PROMISED = {
+    *("Client", "Profile", "Reference", "Report", "Router", "Verdict"),
+    *("check", "infer_spec", "load_spec", "summarise"),
+}
 
 FILE_LINES_MAX = 400  # style.md section 1: the anchors' median is 150; beyond 400 a file is two nouns
 FUNCTION_LINES_MAX = 60  # short enough to see whole; h11 has none over 57

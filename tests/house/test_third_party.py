@@ -56,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "testing": {"hypothesis", "msgspec", "numpy", "polars", "pytest", "scipy.special"},
     "wiring": set(),
     "api": {"msgspec", "numpy", "polars"},
-    "local": {"msgspec"},
+    "local": {"msgspec", "polars"},
     "demo": {"msgspec", "numpy", "polars", "rich"},
     "cli": {"cyclopts", "msgspec", "rich"},
 }

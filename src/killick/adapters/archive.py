@@ -106,9 +106,9 @@ class FolderArchive:
         except _FOREIGN as error:
             raise OutsideError(f"archive {self._root} could not read {path}: {error}") from error
 
-    def sweep(self, known: AbstractSet[str]) -> list[str]:
+    def sweep(self, known: AbstractSet[str], *, spared_seconds: float | None = None) -> list[str]:
         """Remove what no manifest row speaks of, unless it is young; return what was removed."""
-        young = time.time() - self._spared_seconds
+        young = time.time() - (self._spared_seconds if spared_seconds is None else spared_seconds)
         swept = []
         try:
             for file in self._files():

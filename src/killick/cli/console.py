@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 import traceback
@@ -114,3 +115,12 @@ def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     narrow = stream.isatty() or "COLUMNS" in os.environ
     return Console(stderr=stderr, width=None if narrow else _PIPE_COLUMNS, highlight=False, emoji=False, markup=True)
+
+
+def person() -> str:
+    """Return who is logged in, for the ledger."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run as a number that has no name.
+        return f"user {os.getuid()}"

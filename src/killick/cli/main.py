@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from killick.cli.console import FailOn, out, tell_fault
-from killick.cli.server import serve, token_app
+from killick.cli.server import forget, serve, token_app
 from killick.errors import CallError, Mistake
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ app = App(
 ledger_app = App(name="ledger", help="Look into the ledger: the record of every decision and act.", group=_MODELS)
 app.command(ledger_app)
 app.command(serve, group=_MODELS)
+app.command(forget, group=_MODELS)
 app.command(token_app)
 
 _Json = Annotated[bool, Parameter(name="--json", negative="")]

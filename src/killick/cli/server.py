@@ -57,6 +57,28 @@ def serve(  # noqa: PLR0913 - every option of the command is an argument
     return serve_specs(specs or [], store, control, how)
 
 
+def forget(
+    *,
+    entity_id: str,
+    by: _By = None,
+    store: _Store = Path("store"),
+    control: _Control = None,
+    json: Annotated[bool, _Flag] = False,
+) -> int:
+    """Remove a person's rows from every file; what was counted stays counted, and the ledger records it.
+
+    Args:
+        entity_id: Who is to be forgotten, as predictions name them.
+        by: Who asked for it.
+        store: Where Killick keeps what it knows.
+        control: Where the control store is.
+        json: Write the answer as JSON.
+    """
+    from killick.cli.forgetting import forget_entity
+
+    return forget_entity(store, control, entity_id, by, as_json=json)
+
+
 @token_app.command
 def create(
     *,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from killick.cli.console import err, grid, out, say_json, toned
+from killick.cli.console import err, grid, out, person, say_json, toned
 from killick.clock import format_instant, parse_duration
 from killick.errors import CallError, Mistake
 from killick.server.tokens import create_token, list_tokens, revoke_token
@@ -31,7 +29,7 @@ def make_token(
     """Make a token, and show its secret."""
     world, now = _opened(store, control), system_clock().now()
     expires_at = None if expires is None else now + _duration(expires)
-    secret = create_token(world.control, name, scopes, expires_at=expires_at, actor=by or _person(), now=now)
+    secret = create_token(world.control, name, scopes, expires_at=expires_at, actor=by or person(), now=now)
     # Alone on its line and on standard output, for `TOKEN=$(killick token create ...)`.
     sys.stdout.write(f"{secret}\n")
     err().print("Keep it: it is not shown again. It is sent as: Authorization: Bearer ...", style="dim")
@@ -57,7 +55,7 @@ def show_tokens(store: Path, control: str | None, *, as_json: bool) -> int:
 
 def take_back(store: Path, control: str | None, name: str, by: str | None) -> int:
     """Take a token back."""
-    token = revoke_token(_opened(store, control).control, name, actor=by or _person(), now=system_clock().now())
+    token = revoke_token(_opened(store, control).control, name, actor=by or person(), now=system_clock().now())
     out().print(Text(f"token {token.name} is revoked since {format_instant(token.revoked_at or 0)}"))
     return HOLDS
 
@@ -71,14 +69,6 @@ def _duration(text: str) -> Instant:
         return parse_duration(text)
     except ValueError as error:
         raise CallError(Mistake("--expires", "is no duration", text, hint="such as 12h or 90d")) from error
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        # A container may run as a number that has no name.
-        return f"user {os.getuid()}"
 
 
 def _values(token: Token, now: Instant) -> dict[str, Any]:

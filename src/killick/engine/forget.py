@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from killick.clock import Window
+from killick.engine.open import sweep
 from killick.engine.receive import OUTCOMES, PREDICTIONS, SHADOWS
 from killick.engine.record import Book
 from killick.errors import StaleWrite
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from killick.ports.control import Batch
 
 _ATTEMPTS = 10
+# No commit takes so long, waiting for its turn included: a file that is older and in no manifest will never be.
+_ON_ITS_WAY_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ def forget(world: World, entity_id: str, *, actor: str, now: Instant, salt: byte
     token = blake2b(entity_id.encode(), key=salt[:64], digest_size=8).hexdigest()
     gone = [_forget_in(world, model, entity_id) for model in models]
     touched = [one for one in gone if one.rows]
+    # Files that others were merged into hold the same rows until they are swept.
+    sweep(world, spared_seconds=_ON_ITS_WAY_SECONDS)
     total = Forgotten(len(touched), sum(one.rows for one in touched), sum(one.files for one in touched))
     with world.control.transaction() as t:
         reason = f"{total.rows} rows of {total.files} files were removed; what was counted stays counted"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from killick.profiles.profile import Profile
     from killick.profiles.scale import Scale
 
-_EVER = Window(-(2**62), 2**62)
+EVER = Window(-(2**62), 2**62)
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -73,7 +73,7 @@ def telemetry_of(world: World, model: str) -> Telemetry:
 def counted_in(
     world: World,
     model: str,
-    window: Window = _EVER,
+    window: Window = EVER,
     *,
     version: str | None = None,
     segment: Mapping[str, str] | None = None,
@@ -100,9 +100,9 @@ def counted_in(
     return found
 
 
-def maturity_of(world: World, model: str, now: Instant, window: Window = _EVER) -> list[Maturity]:
+def maturity_of(world: World, model: str, now: Instant, window: Window = EVER) -> list[Maturity]:
     """Return how far the labels of each window have come, oldest first, versions and roles but shadows together."""
-    held, scale = _profiles(world, model, _EVER)
+    held, scale = _profiles(world, model, EVER)
     whole: dict[Window, Profile] = {}
     for key, (_, profile) in held.items():
         if not key.segment and key.role != "shadow":
@@ -127,6 +127,13 @@ def maturity_of(world: World, model: str, now: Instant, window: Window = _EVER) 
         for at, one in enumerate(windows)
         if window.covers(one)
     ]
+
+
+def reference_of(world: World, model: str) -> bytes | None:
+    """Return a model's packed reference; None where nothing was learned yet."""
+    with world.control.transaction() as t:
+        document = t.get("reference", model, "training")
+    return document.body if document else None
 
 
 def quarantined_of(world: World, model: str, limit: int = 100) -> list[dict[str, Any]]:

@@ -83,11 +83,11 @@ def apply_spec(world: World, spec: Spec, now: Instant) -> None:
             book.note("apply spec", spec.model, "changed" if before else "first seen", fingerprint=spec.fingerprint)
 
 
-def sweep(world: World) -> list[str]:
-    """Remove files that a crash left without a manifest row; what is younger than its row could be is spared."""
+def sweep(world: World, *, spared_seconds: float | None = None) -> list[str]:
+    """Remove files that have no manifest row, or no longer one; what is younger than its row could be is spared."""
     with world.control.transaction() as t:
         known = t.paths()
-    return world.archive.sweep(known)
+    return world.archive.sweep(known, spared_seconds=spared_seconds)
 
 
 def stored_reference(world: World, spec: Spec) -> Reference | None:

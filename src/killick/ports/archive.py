@@ -89,11 +89,12 @@ class Archive(Protocol):
         """
         ...
 
-    def sweep(self, known: AbstractSet[str]) -> list[str]:
+    def sweep(self, known: AbstractSet[str], *, spared_seconds: float | None = None) -> list[str]:
         """Remove what no manifest row speaks of, unless it may still be on its way there; return what was removed.
 
         Args:
             known: the paths of all batches in the manifest.
+            spared_seconds: how young a file is that may still be on its way; None: the archive's own bound.
         """
         ...
 

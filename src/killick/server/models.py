@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import Response
 
-from killick.clock import DAY, Window, parse_instant
-from killick.engine.look import Counted, Maturity, counted_in, maturity_of, quarantined_of, telemetry_of
+from killick.clock import Window, parse_instant
+from killick.engine.look import (
+    EVER,
+    Counted,
+    Maturity,
+    counted_in,
+    maturity_of,
+    quarantined_of,
+    reference_of,
+    telemetry_of,
+)
 from killick.server.bodies import JSON
 from killick.server.problems import Refused
+from killick.server.routes import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +106,14 @@ class Models:
 
         return await self._look(look)
 
+    async def reference(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Give what a model is measured with."""
+        model = self._model(request)
+        packed = await self._intake.run(partial(reference_of, self._world, model))
+        if packed is None:
+            raise Refused(404, f"{model!r} has no reference yet; name one in its spec, or send predictions")
+        return Response(packed, status_code=HTTPStatus.OK, media_type=REFERENCE)
+
     async def quarantine(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Give the newest rows that could not be used."""
         model = self._model(request)
@@ -119,9 +137,9 @@ class Models:
         return self._known.find(model)
 
     def _window(self, request: Request[Any, Any, Any]) -> Window:
-        """Return the stretch of time that is asked for: the last day, unless it is said."""
-        end = _instant("end", request.query_params.get("end"), self._clock.now())
-        start = _instant("start", request.query_params.get("start"), end - DAY)
+        """Return the stretch of time that is asked for: all of it, unless it is said."""
+        end = _instant("end", request.query_params.get("end"), EVER.end)
+        start = _instant("start", request.query_params.get("start"), EVER.start)
         if start >= end:
             raise Refused(400, "start must be before end")
         return Window(start, end)

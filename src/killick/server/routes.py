@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from killick.server.tokens import Scope
 
 TABLES = (JSON, NDJSON, ARROW)
-PACKED = ("application/octet-stream",)
+# Ours, and what a tool calls bytes of which it knows nothing.
+PACKED = ("application/vnd.killick.profiles", "application/octet-stream")
+REFERENCE = "application/vnd.killick.reference"
 # What senders call JSON Lines; application/x-ndjson is another name of it.
 LINES = ("application/jsonlines", "application/jsonl", "application/x-jsonlines")
 PROTOBUF = "application/x-protobuf"
@@ -80,8 +82,8 @@ _ON_ERROR = Query(
 
 _INSTANT = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]}
 _TIMES = (
-    Query("start", "The first instant; without it, a day before the end.", _INSTANT),
-    Query("end", "The first instant that is too late; without it, the present.", _INSTANT),
+    Query("start", "The first instant; without it, the first that is known.", _INSTANT),
+    Query("end", "The first instant that is too late; without it, none is.", _INSTANT),
 )
 
 
@@ -149,6 +151,14 @@ ROUTES: tuple[Route, ...] = (
                 {"type": "array", "items": {"type": "string"}},
             ),
         ),
+    ),
+    Route(
+        "GET",
+        "/v1/models/{model}/reference",
+        "reference",
+        "read",
+        "What the model is measured with, packed, for whoever profiles rows that must stay where they are.",
+        REFERENCE,
     ),
     Route(
         "GET",

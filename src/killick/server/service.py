@@ -134,6 +134,7 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
         "names": models.names,
         "telemetry": models.telemetry,
         "counted": models.counted,
+        "reference": models.reference,
         "quarantine": models.quarantine,
         "maturity": models.maturity,
         "healthz": looking.healthz,

@@ -63,7 +63,7 @@ class MemoryArchive:
         self.tables.pop(path, None)
         self.runs.pop(path, None)
 
-    def sweep(self, known: AbstractSet[str]) -> list[str]:
+    def sweep(self, known: AbstractSet[str], *, spared_seconds: float | None = None) -> list[str]:  # noqa: ARG002 - nothing is on its way here
         """Remove what no manifest row speaks of, unless it is young; return what was removed."""
         swept = sorted((self.tables.keys() | self.runs.keys()) - known)
         for path in swept:
