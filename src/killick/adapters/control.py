@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from killick.adapters.durable import make_durable
 from killick.adapters.control_tables import REVISION, Statements
 from killick.adapters.control_transaction import SqlTransaction, mapped
+from killick.adapters.durable import make_durable
 from killick.errors import CallError, IllegalMove, Mistake, OutsideError
 
 if TYPE_CHECKING:
@@ -148,7 +148,6 @@ class SqlControl:
             # Closing rolls back what is not committed. When even that fails, the reason is on its way up already.
             with suppress(sa.exc.SQLAlchemyError):
                 connection.close()
-
 
     def _look(self) -> None:
         """Refuse to write into a file that has lost its name, as an open one can be: nobody would find it again.
