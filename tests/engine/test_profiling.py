@@ -13,6 +13,7 @@ from killick.telemetry.segments import REST
 from killick.testing.simulator import MODEL
 from tests.engine.shop import LONG_AFTER, Shop
 from tests.engine.survivors import EVER
+from tests.engine.telemetry import Post, names
 
 
 def ids(rows: pl.DataFrame) -> list[str]:
@@ -168,3 +169,16 @@ def test_however_rows_are_cut_into_batches_the_profile_is_the_same(size):
         shop.predict(rows.slice(start, size))
     assert (shop.counted().counts == once.counted().counts).all()
     assert shop.counted().sums == pytest.approx(once.counted().sums)
+
+
+def test_shadows_that_came_first_are_counted_in_their_own_segments():
+    """They are told apart after those who were answered; the rows have to follow."""
+    one, once = Post.in_memory(), Post.in_memory()
+    for post in (one, once):
+        post.predict(names(0, 20), role="shadow", version="v2")
+        if post is once:
+            post.profile()
+        post.predict(names(20, 60))
+        post.profile()
+    for role in ("live", "shadow"):
+        assert one.counted(role) == once.counted(role)

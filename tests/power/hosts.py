@@ -2,7 +2,7 @@
 
     python -m tests.power.hosts FOLDER SEED DEATHS COUNT
 
-Prints the numbers of the deliveries that were acknowledged before the last death, as a JSON array. A host is forked,
+Writes the numbers of the deliveries that were acknowledged before the last death, as a JSON array. A host is forked,
 so that it lives within a hundredth of a second: whoever forks must not have asked anything of Polars, whose threads do
 not come along. So what the deliveries are made of is imported in the host.
 """
@@ -18,13 +18,14 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from select import select
 from typing import TYPE_CHECKING
 
 import alembic.command
-import alembic.config  # noqa: F401
+import alembic.config  # noqa: F401 - what hosts will need, once for all of them
 
 import killick.testing.simulator  # noqa: F401
 from killick.engine.aging import age
@@ -33,7 +34,7 @@ from killick.engine.receive import Receiver
 from killick.errors import StaleWrite
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
 _BEGUN, _LIFE_SECONDS_MAX, _PATIENCE_SECONDS = b"begun\n", 0.4, 60.0
 
@@ -88,13 +89,13 @@ class Host:
     heard: bytes = b""
 
     @classmethod
-    def start(cls, life: object) -> Host:
+    def start(cls, life: Callable[..., None]) -> Host:
         """Fork; the child lives until it is killed."""
         heard, told = os.pipe()
         pid = os.fork()
         if pid == 0:
             try:
-                life(told)  # type: ignore[operator]
+                life(told=told)
             except BaseException:  # noqa: BLE001 - it is told to whoever runs the test
                 traceback.print_exc()
             os._exit(1)
@@ -130,21 +131,15 @@ def main(folder: Path, seed: int, deaths: int, count: int) -> None:
         for at, host in enumerate(hosts):
             if host is None:
                 mine = Random(chance.random())
-                first = at == 0
-                hosts[at] = Host.start(
-                    lambda told, first=first, mine=mine, offered=offered: (
-                        receive(folder, told, mine, offered, frozenset(acknowledged))
-                        if first
-                        else profile(folder, told, mine)
-                    )
-                )
+                receives = partial(receive, offered=offered, acknowledged=frozenset(acknowledged))
+                hosts[at] = Host.start(partial(profile if at else receives, folder, chance=mine))
         for host in hosts:
             host.wait()  # type: ignore[union-attr]
         time.sleep(chance.uniform(0.0, _LIFE_SECONDS_MAX))
         for at in (0, 1, 2) if death == deaths or chance.random() < 0.3 else [chance.choice((0, 0, 1, 2))]:
             acknowledged |= hosts[at].kill()  # type: ignore[union-attr]
             hosts[at] = None
-    print(json.dumps(sorted(acknowledged)))
+    sys.stdout.write(json.dumps(sorted(acknowledged)))
 
 
 if __name__ == "__main__":

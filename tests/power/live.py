@@ -20,17 +20,24 @@ from unittest.mock import patch
 from killick.adapters import archive, control, durable
 from killick.engine.aging import age
 from killick.engine.receive import Receiver
-from tests.engine.telemetry import NOW, Post
+from tests.engine.telemetry import MODEL, NOW, Post
 from tests.power.story import delivery, open_post, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 COUNT = 28
+# Told when a file was removed, as for a person who is to be forgotten.
+REMOVED, FORGOTTEN = 1_000, "forgotten"
 
 
 def _nothing(*_: object) -> None:
     """Flush nothing."""
+
+
+def _remove(self: archive.FolderArchive, path: str) -> None:
+    """Remove a file, and leave the rest to chance."""
+    (self._root / path).unlink()
 
 
 # A checkpoint comes after sixteen pages instead of a thousand, so that a short life has many.
@@ -40,6 +47,7 @@ FAULTS: dict[str, list[tuple[object, str, object]]] = {
     "none": [],
     "a file without its fsync": [(archive, "os", SimpleNamespace(**vars(os) | {"fsync": _nothing}))],
     "a file's folder without its fsync": [(archive, "sync_folder", _nothing)],
+    "a removed file's folder without its fsync": [(archive.FolderArchive, "remove", _remove)],
     "folders above without their fsync": [(durable, "sync_folder", _nothing)],
     "SQLite in a hurry": [(control, "_PRAGMAS", tuple(one.replace("FULL", "OFF") for one in _PRAGMAS))],
 }
@@ -50,6 +58,9 @@ def live(folder: Path, tell: Callable[[int], object]) -> None:
     with open_post(folder) as post:
         take(post, tell, one_by_one=range(5), at_once=range(5, 11))
         post.profile()
+        path = post.world.archive.write(MODEL, "predictions", FORGOTTEN, delivery(0).table)
+        post.world.archive.remove(path)
+        tell(REMOVED)
         take(post, tell, one_by_one=(11, 12), at_once=())
     post = open_post(folder).__enter__()
     take(post, tell, one_by_one=(2, 13, 14), at_once=(12, 15, 16, 17, 18, 19, 20))

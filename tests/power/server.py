@@ -2,9 +2,9 @@
 
     python -m tests.power.server FOLDER DESCRIPTOR
 
-`send 7` receives the seventh delivery and answers `acknowledged`, or `refused` for an `OutsideError`; `profile` profiles
-what is pending; `limit 4096` makes every file end there (EFBIG), and `limit -1` none. It answers through a socket: no
-call that anybody spoils writes into one.
+`send 7` receives the seventh delivery and answers `acknowledged`, or `refused` for an `OutsideError`; `profile`
+profiles what is pending; `limit 4096` makes every file end there (EFBIG), and `limit -1` none. It answers through a
+socket: no call that anybody spoils writes into one.
 """
 
 from __future__ import annotations

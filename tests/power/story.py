@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -21,13 +20,17 @@ from killick.engine.aging import age
 from killick.engine.identities import RUNS
 from killick.engine.profiling import profile_pending
 from killick.engine.receive import CHANGES, GAUGES, OUTCOMES, PREDICTIONS, SHADOWS, Delivery, commit
-from killick.engine.world import World
 from killick.ledger.chain import verify
 from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
 from killick.telemetry.columns import PREDICTION_ID
 from killick.testing.laws import assert_same
 from tests.engine.telemetry import MODEL, NOW, Post, names, outcomes, predictions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from killick.engine.world import World
 
 Make: TypeAlias = Callable[[int], Delivery]
 EVER = Window(-(2**62), 2**62)
@@ -164,7 +167,7 @@ def catches_up(post: Post, count: int, groups: Sequence[Sequence[int]]) -> None:
 
 
 def settles(post: Post, count: int, make: Make = delivery) -> None:
-    """What came is profiled, and then the profiles are those of all rows, and the folder holds what is in the manifest."""
+    """What came is profiled; then the profiles are those of all rows, and the folder holds what is in the manifest."""
     while profile_pending(post.world, post.watched, NOW).batches:
         pass
     age(post.world, post.watched)

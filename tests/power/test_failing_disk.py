@@ -1,5 +1,6 @@
 """The disk fails, and not the process: senders are refused, and when it works again the same server goes on."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from tests.engine.telemetry import NOW
 from tests.power.story import holds, hourly, open_post, settles
 from tests.power.trace import ROOT, why_not
 
-pytestmark = [pytest.mark.faults]
+pytestmark = [pytest.mark.faults, pytest.mark.skipif(os.name != "posix", reason="limits and strace are POSIX's")]
 _PATIENCE_SECONDS = 60.0
 
 # What the archive and SQLite ask of a disk, and how it may answer: full from some call on, or failing once. Writes of

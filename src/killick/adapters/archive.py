@@ -85,9 +85,13 @@ class FolderArchive:
             raise OutsideError(f"archive {self._root} could not read {path}: {error}") from error
 
     def remove(self, path: str) -> None:
-        """Remove a file now."""
+        """Remove a file now, so that a power cut does not bring it back."""
+        place = self._place(path)
         try:
-            self._place(path).unlink(missing_ok=True)
+            place.unlink()
+            sync_folder(place.parent)
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise OutsideError(f"archive {self._root} could not remove {path}: {error}") from error
 

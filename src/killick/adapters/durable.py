@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["make_durable", "sync_folder"]
 
@@ -25,7 +28,7 @@ def make_durable(folder: Path, *, below: Path | None = None) -> None:
         OSError: it cannot be made, or not be made safe.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # All the way up, also where it was there: a process that was killed may have made it, and not have come to the fsync.
+    # All the way up, also where it was there: a process that was killed may have made it, and not come to the fsync.
     for parent in folder.absolute().parents:
         # Where we may not look, we have not made anything either.
         with suppress(PermissionError):

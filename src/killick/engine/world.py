@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class World:
     """Every port that a use case may need. `wiring.py` fills it for real, `killick.testing` with fakes.
 
-    `host` goes into the names of files, so that two processes that share an archive never write the same one.
+    `host` goes into the names of files, so that two processes that share an archive never write the same one. A process
+    that starts again is another one: under the old name it would write other rows into a file that was acknowledged.
     """
 
     control: Control
