@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
 
-from tests.server.serving import JSON, Server
+from tests.server.serving import JSON, Server, start
 from tests.server.test_ingest import metric, problem
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.server.serving import Answer
 
 PROTOBUF = "application/x-protobuf"
@@ -136,3 +139,30 @@ def test_sagemakers_lines_are_taken(server: Server) -> None:
     assert (captured.status, captured.json["accepted"]) == (200, 1)
     assert [row["index"] for row in captured.json["quarantined"]] == [1]
     assert (labelled.status, labelled.json["accepted"]) == (200, 1)
+
+
+def test_columns_that_have_no_name_get_those_of_the_reference(tmp_path: Path) -> None:
+    """An endpoint that takes CSV has no header: the reference knows the order in which its features come."""
+    train = pl.DataFrame({"income": [float(n % 17) for n in range(200)], "city": ["Oslo", "Rome"] * 100})
+    train.with_columns((pl.col("income") / 17).alias("p")).write_parquet(tmp_path / "train.parquet")
+    spec = "killick: 1\nmodel: loans\ntask: binary\nschema: {score: p}\nreference: {data: train.parquet}\n"
+    (tmp_path / "killick.yaml").write_text(spec)
+    running = start(tmp_path / "store", str(tmp_path / "killick.yaml"))
+    capture = {
+        "captureData": {
+            "endpointInput": {"observedContentType": "text/csv", "mode": "INPUT", "data": "12,Rome", "encoding": "CSV"},
+            "endpointOutput": {"observedContentType": "text/csv", "mode": "OUTPUT", "data": "0.3", "encoding": "CSV"},
+        },
+        "eventMetadata": {"eventId": "e-1", "inferenceTime": "2026-01-01T00:00:00Z"},
+        "eventVersion": "0",
+    }
+    answer = running.ask(
+        "POST",
+        "/v1/models/loans/sagemaker/captures",
+        json.dumps(capture).encode(),
+        Content_Type="application/jsonlines",
+    )
+    assert (answer.status, answer.json["accepted"]) == (200, 1), answer.body
+    (file,) = (tmp_path / "store" / "telemetry").rglob("*.parquet")
+    assert pl.read_parquet(file).select("income", "city").rows() == [(12, "Rome")]
+    assert running.stop() == 0, running.log.read_text()

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from killick.checks.reference import unpack_reference
 from killick.engine.halves import read_posted
+from killick.engine.look import reference_of
 from killick.engine.receive import Receipt
 from killick.engine.translate import decode_events, reading_of
 from killick.formats.otlp import read_logs
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
     from litestar import Request, Response
 
+    from killick.engine.world import World
     from killick.formats import foreign
+    from killick.formats.foreign import Reading
     from killick.formats.otlp import Logs
     from killick.server.senders import Sender, Senders
     from killick.server.taking import Taking
@@ -55,10 +59,13 @@ class Foreign:
     Args:
         taking: takes bodies in.
         senders: names who sends.
+        world: where references are.
         read_protobuf: reads OTLP's other encoding.
     """
 
-    def __init__(self, taking: Taking, senders: Senders, read_protobuf: Callable[[bytes], Logs]) -> None:
+    def __init__(self, taking: Taking, senders: Senders, world: World, read_protobuf: Callable[[bytes], Logs]) -> None:
+        self._world = world
+        self._readings: dict[str, tuple[bytes | None, Reading]] = {}
         self._taking = taking
         self._senders = senders
         self._read_protobuf = read_protobuf
@@ -70,9 +77,10 @@ class Foreign:
         def store(body: bytes) -> list[Stored]:
             known = self._taking.known
             found = readable(partial(read_posted, headers, body, known.names, self._taking.clock.now()))
+            for model in found.halves:
+                known.admit(model)  # all of them before any is held
             stored = []
             for model, halves in found.halves.items():
-                known.admit(model)
                 self._taking.receiver.hold(model, halves)
                 stored.append(Stored(model, "halves", Receipt(len(halves))))
             refused = tuple(found.rejected)
@@ -103,14 +111,14 @@ class Foreign:
 
     async def captures(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Store what SageMaker captured of an endpoint."""
-        return await self._lines(request, "predictions", lambda body, spec: read_captures(body, reading_of(spec, None)))
+        return await self._lines(request, "predictions", read_captures)
 
     async def labels(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Store SageMaker's ground truth as outcomes."""
-        return await self._lines(request, "outcomes", lambda body, _spec: read_labels(body))
+        return await self._lines(request, "outcomes", lambda body, _: read_labels(body))
 
     async def _lines(
-        self, request: Request[Any, Any, Any], kind: str, read: Callable[[bytes, Spec | None], foreign.Decoded]
+        self, request: Request[Any, Any, Any], kind: str, read: Callable[[bytes, Reading], foreign.Decoded]
     ) -> Response[bytes]:
         model: str = request.path_params["model"]
         spec = self._taking.known.admit(model)
@@ -118,11 +126,20 @@ class Foreign:
         sender, actor = self._senders.read(request.headers, model, kind), request.state["actor"]
 
         def store(body: bytes) -> list[Stored]:
-            found = readable(partial(read, body, spec))
+            found = readable(partial(read, body, self._reading(model, spec)))
             events = found.predictions if kind == "predictions" else found.outcomes
             return [self._events(model, kind, events, found.rejected, actor, sender)]
 
         return await self._taking.take(request, store, receipt_answer)
+
+    def _reading(self, model: str, spec: Spec | None) -> Reading:
+        """Return how a model's payloads are read: the columns of the reference name those that have no name."""
+        packed = reference_of(self._world, model)
+        known = self._readings.get(model)
+        if known is None or known[0] != packed:
+            scale = unpack_reference(packed).scale if packed else None
+            known = self._readings[model] = packed, reading_of(spec, scale)
+        return known[1]
 
     def _events(
         self,

@@ -117,7 +117,7 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
     known = Known(specs, stored, limits.models_max)
     taking = Taking(receiver, known, intake, meters, clock, limits)
     senders = Senders()
-    ingest, foreign = Ingest(taking, senders, world), Foreign(taking, senders, read_protobuf)
+    ingest, foreign = Ingest(taking, senders, world), Foreign(taking, senders, world, read_protobuf)
     models = Models(world, known, intake, clock)
     looking = Looking(meters, readiness, describe(ROUTES, version, ANSWERS))
     _watch(meters, intake, worker, readiness)
