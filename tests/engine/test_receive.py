@@ -9,7 +9,7 @@ import pytest
 
 from killick.clock import HOUR
 from killick.engine.receive import CHANGES, GAUGES, OUTCOMES, PREDICTIONS, QUARANTINED_MAX, Delivery, Receiver, commit
-from killick.errors import OutsideError
+from killick.errors import DataError, OutsideError
 from killick.telemetry.columns import EVENT_TIME, PREDICTION_ID
 from killick.telemetry.quarantine import Rejected
 from killick.testing.faults import FaultPlan, faulty
@@ -135,6 +135,17 @@ def test_the_bad_luck_of_one_delivery_is_not_the_others():
     receiver.close()
     assert isinstance(answers.pop("bad"), Exception)
     assert [answer.accepted for answer in answers.values()] == [1] * 5
+
+
+def test_rows_without_a_time_do_not_slip_in_with_others():
+    """In one file they would keep the others from being counted: the group is refused, and each is tried by itself."""
+    post = Post.in_memory()
+    timeless = predictions(names(0, 2)).with_columns(pl.lit(None, pl.Int64).alias(EVENT_TIME))
+    tables = [predictions(names(5, 9)), timeless]
+    group = [Delivery(MODEL, PREDICTIONS, "host", at, table) for at, table in enumerate(tables)]
+    with pytest.raises(DataError, match="event_time: is missing in 2 of 6 rows"):
+        commit(post.world, group, NOW)
+    assert stored(post) == []
 
 
 @pytest.mark.faults

@@ -21,7 +21,7 @@ import polars as pl
 from killick.clock import Window
 from killick.engine.joining import SENT
 from killick.engine.record import Book, record_change
-from killick.errors import OutsideError
+from killick.errors import DataError, Mistake, OutsideError
 from killick.identity import derive_id
 from killick.ports.control import Batch, Half, Quarantined
 from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, ROLE
@@ -89,6 +89,7 @@ def commit(world: World, deliveries: Sequence[Delivery], now: Instant, attempt: 
 
     Raises:
         OutsideError: archive or store failed; nothing of any of them is there, and they may be sent again.
+        DataError: one of them holds a row without a time; nothing of any of them is there.
     """
     taken: dict[int, bytes] = {}
     while True:
@@ -141,10 +142,13 @@ def _written(world: World, deliveries: Iterable[Delivery], now: Instant, attempt
     for (model, kind), group in groups.items():
         tables = [table for _, table in group]
         table = tables[0] if len(tables) == 1 else pl.concat(tables, how="diagonal_relaxed")
+        times = table[EVENT_TIME]
+        if times.null_count():
+            # In a file with others they would keep all of it from being profiled.
+            raise DataError(Mistake(EVENT_TIME, f"is missing in {times.null_count()} of {table.height} rows"))
         first, _ = group[0]
         batch_id = derive_id("batch", model, kind, first.producer, first.sequence, world.host, attempt)
         path = world.archive.write(model, kind, batch_id, table)
-        times = table[EVENT_TIME]
         window = Window(int(times.min()), int(times.max()) + 1)  # type: ignore[arg-type]
         batches.append(Batch(batch_id, model, kind, path, table.height, window, now, pending=kind in PROFILED))
     return batches
