@@ -1,11 +1,14 @@
 """What is said of a model's telemetry is what is in its profiles."""
 
+import polars as pl
 import pytest
 
 from killick.checks.reference import pack_reference
 from killick.clock import DAY, HOUR, Window
 from killick.engine.look import counted_in, maturity_of, telemetry_of
-from tests.engine.telemetry import MODEL, NOW, REFERENCE, Post, names
+from killick.engine.receive import PREDICTIONS
+from killick.telemetry.columns import WEIGHT
+from tests.engine.telemetry import MODEL, NOW, REFERENCE, Post, names, predictions
 
 
 @pytest.fixture
@@ -37,6 +40,16 @@ def test_stored_profiles_are_told_by_version_segment_and_window(post):
     assert sum(one.rows for one in last_day) == 100
     assert counted_in(post.world, MODEL, version="v9") == []
     assert counted_in(post.world, "nobody") == []
+
+
+def test_sampled_predictions_stand_for_all_there_were(post):
+    """A tenth was kept, each with a weight of ten: so many labels are in, and so many predictions were made."""
+    rows = predictions(names(5_000, 5_050)).with_columns(pl.lit(10.0).alias(WEIGHT))
+    post.send(PREDICTIONS, rows)
+    post.profile()
+    told = [one for one in counted_in(post.world, MODEL) if not one.segment]
+    assert sum(one.rows for one in told) == 1_050
+    assert sum(one.stands_for for one in told) == 1_500
 
 
 def test_a_window_knows_how_many_labels_it_should_have_by_now(post):

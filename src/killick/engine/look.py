@@ -9,10 +9,11 @@ import numpy as np
 
 from killick.checks.reference import unpack_reference
 from killick.clock import Window
-from killick.engine.measure import LABEL_DELAY
+from killick.engine.measure import LABEL_DELAY, SERVICE
 from killick.engine.turns import read_turn
 from killick.profiles.codec import unpack_profile
 from killick.profiles.delays import bucket_ends
+from killick.profiles.service import WEIGHTS
 from killick.stats.maturity import expected_labels, labelled_shares
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ EVER = Window(-(2**62), 2**62)
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """What one stored profile counts: predictions, and labels that are in; `packed` is the profile itself."""
+    """What one stored profile counts: predictions, and labels that are in; `packed` is the profile itself.
+
+    `stands_for` is how many predictions there were before sampling, by the weights of those that were kept.
+    """
 
     version: str
     role: str
@@ -36,6 +40,7 @@ class Counted(msgspec.Struct, frozen=True):
     start: int
     end: int
     rows: int
+    stands_for: float
     labels: int
     packed: bytes | None = None
 
@@ -95,8 +100,8 @@ def counted_in(
         named = dict(key.segment)
         if version in (None, key.version) and (segment is None or named == dict(segment)):
             start, end = key.window.start, key.window.end
-            rows, labels = profile.rows, labels_in(profile)
-            found.append(Counted(key.version, key.role, named, start, end, rows, labels, body if packed else None))
+            held_in = (profile.rows, stands_for(profile), labels_in(profile), body if packed else None)
+            found.append(Counted(key.version, key.role, named, start, end, *held_in))
     return found
 
 
@@ -146,6 +151,11 @@ def quarantined_of(world: World, model: str, limit: int = 100) -> list[dict[str,
 def labels_in(profile: Profile) -> int:
     """Return how many labels a profile counts."""
     return int(profile.counts_of(LABEL_DELAY).sum()) if profile.scale.delay else 0
+
+
+def stands_for(profile: Profile) -> float:
+    """Return for how many predictions a profile's rows stand: those that were not kept by sampling too."""
+    return float(profile.sums_of(SERVICE)[WEIGHTS]) if profile.scale.service else float(profile.rows)
 
 
 def _profiles(world: World, model: str, window: Window) -> tuple[dict[ProfileKey, tuple[bytes, Profile]], Scale | None]:

@@ -27,6 +27,8 @@ PER_DOUBLING = 4
 LATENCY_BUCKETS = 33 * PER_DOUBLING
 _FASTEST_SECONDS = 1e-6
 OK, FAILED = LATENCY_BUCKETS + 1, LATENCY_BUCKETS + 2
+# Of the sums: seconds, weights, and squares of weights.
+WEIGHTS = 1
 
 
 class ServiceScale(msgspec.Struct, frozen=True, tag="service", tag_field="kind"):
