@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from killick.clock import MINUTE
+from killick.clock import HOUR, MINUTE
 from killick.engine.adopt import adopt
 from killick.engine.aging import age, forget_answers
 from killick.engine.folders import FolderWatch
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
 
-# Files are merged and windows aged once a minute: often enough for an hour's folder, seldom enough to cost nothing.
-_AGE_EVERY = MINUTE
+# Files are merged and windows aged once a minute: often enough for an hour's folder, seldom enough to cost nothing. What
+# looks at everything there is, every file and every old delivery, is done once an hour.
+_AGE_EVERY, _TIDY_EVERY = MINUTE, HOUR
 _NO_HOMES: Mapping[str, World] = MappingProxyType({})
 # Of one model in a row; then the others have their turn.
 _ROUNDS_MAX = 4
@@ -54,6 +55,7 @@ class Live:
             FolderWatch(self._homes[model], spec, folder) for model, spec in specs.items() for folder in spec.folders
         ]
         self._aged_at: Instant = 0
+        self._tidied_at: Instant = 0
         self.last_error: dict[str, str] = {}
 
     @property
@@ -108,8 +110,10 @@ class Live:
         for model, watched in self._watched.items():
             with _noted(failed, model):
                 age(self._world, watched)
-        forget_answers(self._world, now)
-        sweep(self._world)
+        if now >= self._tidied_at + _TIDY_EVERY:
+            self._tidied_at = now
+            forget_answers(self._world, now)
+            sweep(self._world)
 
     def _watch(self, model: str, now: Instant) -> Watched | None:
         """Return how a model is watched; None while too little is known of it."""
