@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
 
-# Files are merged and windows aged once a minute: often enough for an hour's folder, seldom enough to cost nothing. What
-# looks at everything there is, every file and every old delivery, is done once an hour.
+# Files are merged and windows aged once a minute: often enough for an hour's folder, seldom enough to cost nothing.
+# What looks at everything there is, every file and every old delivery, is done once an hour.
 _AGE_EVERY, _TIDY_EVERY = MINUTE, HOUR
 _NO_HOMES: Mapping[str, World] = MappingProxyType({})
 # Of one model in a row; then the others have their turn.
