@@ -70,6 +70,27 @@ def test_signals_have_finer_windows_until_they_are_old():
     assert by_minute() == {}
 
 
+def test_decades_without_an_event_hold_nobody_up():
+    """A first event of 1970 leaves 20,000 empty days to pass over: in few transactions, and the days with rows merge."""
+    post = Post.in_memory()
+    post.predict(names(0, 10), at=0)
+    post.profile()
+    post.predict(names(10, 20), at=align(NOW, DAY))
+    post.profile()
+    before = total(post)
+    with post.world.control.transaction() as t:
+        first, _ = read_turn(t, MODEL)
+    age_windows(post.world, post.watched, NOW)
+    with post.world.control.transaction() as t:
+        last, _ = read_turn(t, MODEL)
+    assert last.aged == align(NOW - FINE_FOR, DAY)
+    assert last.number - first.number < 100
+    assert total(post) == before
+    widths = {window.start: window.width for segment, window in post.counted() if not segment}
+    assert widths.pop(0) == DAY
+    assert set(widths.values()) == {HOUR}
+
+
 def test_aging_again_changes_nothing():
     """It is due once a day, and asked once a minute."""
     post = Post.in_memory()
