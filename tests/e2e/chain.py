@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,18 +111,18 @@ def send_all(address: str, model: str, folder: Path, files: Sequence[Path]) -> N
     assert [sender.returncode for sender in senders] == [0] * len(files), said
 
 
-def totals(server: Server, model: str) -> dict[str, int]:
-    """Return what a server counts of a model, and what it still has to."""
+def totals(server: Server, model: str) -> Counter[str]:
+    """Return what a server counts of a model, and how many rows are pending; what never was is 0."""
     answer = server.ask("GET", f"/v1/models/{model}").json
-    return answer["totals"] | {"pending": answer["pending"]}
+    return Counter(answer["totals"], pending=answer["pending"])
 
 
-def settled(server: Server, model: str, **counts: int) -> dict[str, int]:
-    """Wait until a model's predictions are counted and nothing is pending; return its totals."""
+def settled(server: Server, model: str, **counts: int) -> Counter[str]:
+    """Wait until so much is counted of a model and nothing is pending; return its totals."""
 
-    def found() -> dict[str, int] | None:
+    def found() -> Counter[str] | None:
         held = totals(server, model)
-        right = all(held.get(name.replace("_", "."), 0) >= count for name, count in counts.items())
+        right = all(held[name.replace("_", ".")] >= count for name, count in counts.items())
         return held if right and not held["pending"] else None
 
     return until(found, PATIENCE_SECONDS)
