@@ -70,6 +70,28 @@ def test_signals_have_finer_windows_until_they_are_old():
     assert by_minute() == {}
 
 
+def test_years_without_an_event_hold_nobody_up():
+    """A first event of years ago leaves thousands of empty days: passed over in few transactions, and nothing is lost."""
+    post = Post.in_memory()
+    long_ago = align(NOW - 4_000 * DAY, DAY)
+    post.predict(names(0, 10), at=long_ago)
+    post.profile()
+    post.predict(names(10, 20), at=align(NOW, DAY))
+    post.profile()
+    before = total(post)
+    with post.world.control.transaction() as t:
+        first, _ = read_turn(t, MODEL)
+    age_windows(post.world, post.watched, NOW)
+    with post.world.control.transaction() as t:
+        last, _ = read_turn(t, MODEL)
+    assert last.aged == align(NOW - FINE_FOR, DAY)
+    assert last.number - first.number < 10
+    assert total(post) == before
+    widths = {window.start: window.width for segment, window in post.counted() if not segment}
+    assert widths.pop(long_ago) == DAY
+    assert set(widths.values()) == {HOUR}
+
+
 def test_aging_again_changes_nothing():
     """It is due once a day, and asked once a minute."""
     post = Post.in_memory()

@@ -9,7 +9,10 @@ from killick.engine.record import Book
 from killick.errors import CallError
 from killick.spec.document import VersionSource
 from killick.spec.load import sealed
-from killick.testing.simulator import BEGIN
+from killick.testing.archive import MemoryArchive
+from killick.testing.control import MemoryControl
+from killick.testing.simulator import BEGIN, bad_release
+from killick.testing.tables import MemoryTables
 from tests.engine.shop import Shop
 
 
@@ -41,3 +44,24 @@ def test_a_version_is_immutable():
     changed = sealed(replace(spec, versions=(replace(first, loader="elsewhere:load"), *others)))
     with pytest.raises(CallError, match="immutable"):
         open_model(shop.world, changed, BEGIN)
+
+
+def test_of_two_that_open_a_model_at_once_both_have_one_reference():
+    """Processes that log into one store start together: who learns last takes what stands, and the ledger has one."""
+    story = bad_release()
+    world = story.make_world(MemoryControl(), MemoryArchive())
+    other = []
+
+    class Slow(MemoryTables):
+        """While it is read, another process opens the model."""
+
+        def read(self, path):
+            if not other:
+                other.append(open_model(world, story.spec, BEGIN))
+            return super().read(path)
+
+    mine = open_model(replace(world, tables=Slow(world.tables.frames)), story.spec, BEGIN)
+    assert mine.scale.fingerprint == other[0].scale.fingerprint
+    assert mine.segments == other[0].segments
+    with world.control.transaction() as t:
+        assert [entry.fact.action for entry in t.ledger()].count("learn reference") == 1

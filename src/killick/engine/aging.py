@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _FILES_MAX, _OVER_FOR = 16, HOUR
 # A merged file holds no more: it is read whole when a batch of it is asked for.
 _MERGED_ROWS_MAX = 2_000_000
+# In one transaction, which takes a tenth of a second: a model whose first event was of 1970 has 20,000 days behind it.
+_EMPTY_DAYS_MAX = 500
 # How long the answers to deliveries are kept: a spool that was left lying for a weekend still gets them.
 _ANSWERS_FOR = 7 * DAY
 
@@ -131,24 +133,29 @@ def age_windows(world: World, watched: Watched, now: Instant) -> None:
     while True:
         with world.control.transaction() as t:
             turn, revision = read_turn(t, watched.spec.model)
-            if not turn.number or turn.aged >= old_before(now):
+            until = old_before(now)
+            if not turn.number or turn.aged >= until:
                 return
             day = Window.around(turn.aged, DAY)
-            _merge_day(t, watched, day)
+            last = min(until, day.start + _EMPTY_DAYS_MAX * DAY)
+            while not _merge_day(t, watched, day) and day.end < last:
+                day = Window.around(day.end, DAY)
             # Days of columns hold the same counts of signals.
             t.expire_profiles(watched.spec.model, day.end, watched.scale.signals.fingerprint)
             write_turn(t, watched.spec.model, turn.until(day.end), revision)
 
 
-def _merge_day(t: Transaction, watched: Watched, day: Window) -> None:
+def _merge_day(t: Transaction, watched: Watched, day: Window) -> bool:
+    """Merge the windows of a day; False where there are none."""
     model, scale = watched.spec.model, watched.scale
     held = t.profiles(model, scale.fingerprint, day)
     fine = [key for key in held if key.window != day]
     if not fine:
-        return
+        return False
     merged: dict[ProfileKey, Profile] = {}
     for key, packed in sorted(held.items()):
         whole, profile = key._replace(window=day), unpack_profile(packed, scale)
         merged[whole] = merged[whole] + profile if whole in merged else profile
     t.drop_profiles(model, scale.fingerprint, fine)
     t.add_profiles(model, scale.fingerprint, {key: pack_profile(profile) for key, profile in merged.items()})
+    return True

@@ -37,11 +37,7 @@ def open_model(world: World, spec: Spec, now: Instant) -> Reference:
         table = arranged_reference(world, spec)
         register_versions(world, spec, now, _newest(table))
         reference = learn_reference(_scored(world, spec, table, now), spec)
-        with world.control.transaction() as t:
-            t.put("reference", spec.model, "training", pack_reference(reference), revision=0)
-            span = reference.span
-            said = f"learned from {spec.reference}" + (f", {format_instant(span.start)} on" if span else "")
-            Book(t, spec.model, now).note("learn reference", "training", said, scale=reference.scale.fingerprint)
+        reference = _first_to_learn(world, spec, reference, now)
     else:
         register_versions(world, spec, now, reference.span.end if reference.span else None)
     _first_plan(world, spec, now)
@@ -113,6 +109,19 @@ def reference_rows(world: World, spec: Spec, window: Window, before: Instant) ->
         return table.clear()
     inside = (pl.col(EVENT_TIME) >= window.start) & (pl.col(EVENT_TIME) < min(window.end, before))
     return table.filter(inside & pl.col(LABEL).is_not_null())
+
+
+def _first_to_learn(world: World, spec: Spec, learned: Reference, now: Instant) -> Reference:
+    """Store a reference that was learned; return the one that stands, where another process was faster."""
+    with world.control.transaction() as t:
+        document = t.get("reference", spec.model, "training")
+        if document:
+            return unpack_reference(document.body)
+        t.put("reference", spec.model, "training", pack_reference(learned), revision=0)
+        span = learned.span
+        said = f"learned from {spec.reference}" + (f", {format_instant(span.start)} on" if span else "")
+        Book(t, spec.model, now).note("learn reference", "training", said, scale=learned.scale.fingerprint)
+    return learned
 
 
 def register_versions(world: World, spec: Spec, now: Instant, trained_until: Instant | None) -> None:
