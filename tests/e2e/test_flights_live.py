@@ -12,7 +12,7 @@ from killick.engine.measure import learn_reference
 from killick.spec.load import parse_spec
 from killick.telemetry.columns import LABEL, PREDICTION_ID, ROLE, STATUS, VERSION, WEIGHT
 from killick.telemetry.door import arrange
-from tests.e2e.chain import agree, at_once, end, held_in, send_all, seed_of_run, serve, settled, spec_of, write_events
+from tests.e2e.chain import agree, at_once, end, held_in, seed_of_run, send_all, serve, settled, spec_of, write_events
 
 pytestmark = [
     pytest.mark.e2e,
@@ -106,9 +106,7 @@ def events_of(answered):
     ]
     told.sort(key=lambda one: (one[0] // HOUR, chance.random()))
     share = {tail: at % CLIENTS for at, tail in enumerate(sorted(set(known["tail_number"])))}
-    return [
-        [(name, parts) for _, tail, name, parts in told if share[tail] == client] for client in range(CLIENTS)
-    ]
+    return [[(name, parts) for _, tail, name, parts in told if share[tail] == client] for client in range(CLIENTS)]
 
 
 def write_spec(folder, train, model, more=""):
