@@ -22,9 +22,9 @@ from benchmarks.table import Row
 from killick.clock import DAY, HOUR, Window
 from killick.engine.identities import PREDICTION_IDS
 from killick.engine.measure import learn_reference
-from killick.engine.profiling import Watched, profile_pending
+from killick.engine.profiling import profile_pending
 from killick.engine.receive import OUTCOMES, Delivery, commit
-from killick.engine.turns import Turn, write_turn
+from killick.engine.turns import Turn, Watched, write_turn
 from killick.identity import derive_id
 from killick.ports.control import Batch
 from killick.spec.document import Band, Label, Schema, Spec

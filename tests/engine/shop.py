@@ -8,9 +8,10 @@ import polars as pl
 from killick.checks.reference import unpack_reference
 from killick.clock import HOUR
 from killick.engine.open import open_model
-from killick.engine.profiling import Round, Watched, profile_pending
+from killick.engine.profiling import Round, profile_pending
 from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, commit
 from killick.engine.serve import score
+from killick.engine.turns import Watched
 from killick.engine.world import World
 from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
@@ -66,7 +67,7 @@ class Shop:
             {PREDICTION_ID: list(labels), "label": list(labels.values()), "known_at": [at] * len(labels)},
             schema={PREDICTION_ID: pl.String, "label": pl.Int64, "known_at": pl.Int64},
         )
-        return self.deliver(OUTCOMES, rows, LONG_AFTER, **options).unmatched
+        return self.deliver(OUTCOMES, rows, **({"now": LONG_AFTER} | options)).unmatched
 
     def deliver(
         self, kind: str, rows: pl.DataFrame, now: int, sequence: int | None = None, segments: Any = ()

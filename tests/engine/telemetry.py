@@ -11,8 +11,9 @@ from killick.adapters.control import open_control
 from killick.checks.reference import Reference
 from killick.clock import HOUR, Window
 from killick.engine.measure import learn_reference
-from killick.engine.profiling import Round, Watched, profile_pending
+from killick.engine.profiling import Round, profile_pending
 from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, Receipt, commit
+from killick.engine.turns import Watched
 from killick.engine.world import World
 from killick.identity import derive_id
 from killick.profiles.codec import unpack_profile

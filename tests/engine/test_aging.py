@@ -6,9 +6,8 @@ import polars as pl
 
 from killick.clock import DAY, HOUR, MINUTE, Window, align
 from killick.engine.aging import age, age_windows, compact, expire, forget_answers
-from killick.engine.profiling import Watched
 from killick.engine.receive import PREDICTIONS
-from killick.engine.turns import FINE_FOR, read_turn
+from killick.engine.turns import FINE_FOR, Watched, read_turn
 from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
 from killick.telemetry.columns import PREDICTION_ID
@@ -71,7 +70,7 @@ def test_signals_have_finer_windows_until_they_are_old():
 
 
 def test_years_without_an_event_hold_nobody_up():
-    """A first event of years ago leaves thousands of empty days: passed over in few transactions, and nothing is lost."""
+    """A first event of years ago leaves thousands of empty days: passed over in few transactions, nothing lost."""
     post = Post.in_memory()
     long_ago = align(NOW - 4_000 * DAY, DAY)
     post.predict(names(0, 10), at=long_ago)

@@ -18,8 +18,9 @@ from killick.clock import DAY, HOUR, SECOND, to_datetime
 from killick.engine.folders import LOOK_EVERY, FolderWatch
 from killick.engine.look import quarantined_of
 from killick.engine.open import open_model
-from killick.engine.profiling import Watched, profile_pending
+from killick.engine.profiling import profile_pending
 from killick.engine.receive import OUTCOMES, PREDICTIONS
+from killick.engine.turns import Watched
 from killick.errors import OutsideError
 from killick.spec.document import Folder
 from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, LABEL, PREDICTION_ID, SCORE

@@ -8,8 +8,9 @@ import pytest
 
 from killick.clock import MINUTE
 from killick.engine.halves import HALF_BYTES_MAX, PATIENCE, pair_halves, read_posted
-from killick.engine.profiling import Watched, profile_pending
+from killick.engine.profiling import profile_pending
 from killick.engine.receive import PREDICTIONS
+from killick.engine.turns import Watched
 from killick.errors import DataError, OutsideError
 from killick.ports.control import Half
 from killick.telemetry.columns import EVENT_TIME, PREDICTION_ID, SCORE, STATUS

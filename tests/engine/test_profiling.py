@@ -182,3 +182,16 @@ def test_shadows_that_came_first_are_counted_in_their_own_segments():
         post.profile()
     for role in ("live", "shadow"):
         assert one.counted(role) == once.counted(role)
+
+
+def test_of_two_labels_of_one_time_the_one_that_came_later_counts():
+    """A service that was started again counts its deliveries from 0: its correction is the later word all the same."""
+    shop = Shop.opened()
+    shop.predict(shop.orders(1))
+    (key,) = ids(shop.orders(1))
+    shop.turn_out({key: 1}, sequence=7, now=LONG_AFTER)
+    shop.turn_out({key: 0}, sequence=0, now=LONG_AFTER + 1)
+    held = labelled_between(shop.world, MODEL, EVER, known_by=LONG_AFTER)
+    assert held[LABEL].to_list() == [0]
+    assert measure(shop.counted(), "error_rate").value in (0.0, 1.0)
+    assert labels_of(shop.counted()) == 1

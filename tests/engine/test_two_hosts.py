@@ -9,7 +9,8 @@ import pytest
 from killick.adapters.archive import FolderArchive
 from killick.adapters.control import open_control
 from killick.engine.open import open_model
-from killick.engine.profiling import Watched, profile_pending
+from killick.engine.profiling import profile_pending
+from killick.engine.turns import Watched
 from killick.errors import StaleWrite
 from killick.testing.simulator import BEGIN, bad_release
 from tests.docs.pages import ROOT

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from killick.errors import KillickError, Mistake, Mistaken
+from killick.errors import CallError, KillickError, Mistake, Mistaken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 # Beyond so many mistakes the first ones are mended first.
 _MISTAKES_MAX = 40
@@ -124,3 +125,14 @@ def person() -> str:
     except (OSError, KeyError):
         # A container may run as a number that has no name.
         return f"user {os.getuid()}"
+
+
+def must_be_store(store: Path, control: str | None) -> None:
+    """Refuse a folder in which nothing of ours is: whoever looks into a store or forgets in it means one that is there.
+
+    Raises:
+        CallError: it is no store.
+    """
+    if control is None and not (store / "control.sqlite").is_file():
+        hint = "name the folder with --store; killick serve and killick replay make one beside the spec"
+        raise CallError(Mistake(str(store), "is no store of Killick's", hint=hint))

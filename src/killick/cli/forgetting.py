@@ -6,7 +6,7 @@ import secrets
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from killick.cli.console import out, person, say_json
+from killick.cli.console import must_be_store, out, person, say_json
 from killick.engine.forget import forget
 from killick.reports.words import counted
 from killick.wiring import open_world, system_clock
@@ -19,6 +19,7 @@ HOLDS = 0
 
 def forget_entity(store: Path, control: str | None, entity_id: str, by: str | None, *, as_json: bool) -> int:
     """Forget an entity, and say what went."""
+    must_be_store(store, control)
     world = open_world(store.parent, store, control)
     # Nobody keeps the salt: without it no id can be tried against what the ledger says.
     gone = forget(world, entity_id, actor=by or person(), now=system_clock().now(), salt=secrets.token_bytes(32))

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from killick.checks.catalogue import CATALOGUE
 from killick.checks.performance import CHECK as REALISED
-from killick.cli.console import grid, out, say_json, toned
+from killick.cli.console import grid, must_be_store, out, say_json, toned
 from killick.clock import format_duration, format_instant
 from killick.engine.record import Book
-from killick.errors import CallError, Mistake, Tampered
+from killick.errors import Tampered
 from killick.ledger.chain import verify
 from killick.reports.words import counted, place
 from killick.wiring import open_world
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from killick.ports.control import Transaction
 
 HOLDS, FAILS = 0, 1
-CONTROL = "control.sqlite"
 RUNNING = ("open", "acknowledged", "mitigating")
 
 
@@ -37,9 +36,7 @@ def reading(store: Path) -> Iterator[Transaction]:
     Raises:
         CallError: there is no store.
     """
-    if not (store / CONTROL).is_file():
-        hint = "name the folder with --store; killick replay makes one"
-        raise CallError(Mistake(str(store), "is no store of Killick's", hint=hint))
+    must_be_store(store, None)
     with open_world(store.parent, store).control.transaction() as t:
         yield t
 

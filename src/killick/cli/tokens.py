@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from killick.cli.console import err, grid, out, person, say_json, toned
+from killick.cli.console import err, grid, must_be_store, out, person, say_json, toned
 from killick.clock import format_instant, parse_duration
 from killick.errors import CallError, Mistake
 from killick.server.tokens import create_token, list_tokens, revoke_token
@@ -38,6 +38,7 @@ def make_token(
 
 def show_tokens(store: Path, control: str | None, *, as_json: bool) -> int:
     """List the tokens."""
+    must_be_store(store, control)
     now = system_clock().now()
     tokens = list_tokens(_opened(store, control).control)
     if as_json:

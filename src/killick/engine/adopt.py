@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from killick.checks.reference import pack_reference
 from killick.clock import HOUR
-from killick.engine.measure import learn_reference
-from killick.engine.open import stored_reference
-from killick.engine.profiling import Watched, predictions_of
+from killick.engine.measure import learn_scale, profile_table
+from killick.engine.open import apply_spec, stored_reference
+from killick.engine.profiling import predictions_of
 from killick.engine.receive import PREDICTIONS
 from killick.engine.record import Book
+from killick.engine.turns import Watched
 from killick.spec.document import Label, Schema, Spec
 from killick.spec.load import parse_spec, sealed
 from killick.spec.write import write_spec
@@ -51,6 +52,9 @@ def adopt(world: World, model: str, spec: Spec | None, now: Instant) -> Watched 
         model: its name.
         spec: what the operator says of it, if anything.
         now: the present.
+
+    Raises:
+        CallError: the spec measures otherwise than what is stored was measured.
     """
     with world.control.transaction() as t:
         document = t.get("spec", model, "adopted")
@@ -58,13 +62,16 @@ def adopt(world: World, model: str, spec: Spec | None, now: Instant) -> Watched 
     spec = spec or (parse_spec(document.body.decode(), source=f"{model} (adopted)") if document else None)
     reference = stored_reference(world, spec) if spec else None
     if spec and reference:
+        apply_spec(world, spec, now)
         return Watched(spec, reference.scale, reference.segments)
     if not _enough(batches, now):
         return None
     rows = predictions_of(world, _first(batches))
     rows = rows.drop(*TOLD, *(name for name in rows.columns if name.startswith(CLASS_SCORE)), strict=False)
     found = spec or _spec_of(rows, model)
-    reference = learn_reference(rows, found)
+    # Without windows: the first thousand rows are no history of healthy ones.
+    reference = profile_table(learn_scale(rows, found), rows, found)
+    apply_spec(world, found, now)
     with world.control.transaction() as t:
         t.put("spec", model, "adopted", write_spec(found, {}).encode(), revision=document.revision if document else 0)
         t.put("reference", model, "training", pack_reference(reference), revision=0)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from killick.clock import Instant
-    from killick.engine.profiling import Watched
+    from killick.engine.turns import Watched
     from killick.engine.world import World
     from killick.ports.control import ProfileKey, Transaction
     from killick.profiles.profile import Profile

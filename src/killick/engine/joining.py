@@ -1,9 +1,9 @@
 """Joining: which predictions are new, and which labels the profiles gain and lose by what came.
 
 Pure, on frames of numbers. Predictions are `key, event_time, owner, score, segment ...`; labels are `key, known_at,
-sent, label`. Promise: whatever arrives in whatever order and however often, the labels gained less those lost, over all
-rounds, are for each prediction its latest label: by `known_at`, then by the sequence under which it was sent, then by
-the label itself, so that no order of arrival decides.
+received_at, label`. Promise: whatever arrives in whatever order and however often, the labels gained less those lost,
+over all rounds, are for each prediction its latest label: by `known_at`, and of one time by when it was received. In
+which order files are counted decides nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from killick.spec.document import Spec
 
-# Of an outcome: the sequence of its delivery, which says which of two with one `known_at` was sent later.
-SENT = "sent"
+# Of an outcome: when it came, which says which of two with one `known_at` is the later word.
+RECEIVED_AT = "received_at"
 OWNER = "owner"
 IS_SHADOW = "is shadow"
 # Where a prediction stands among the rows of the round.
@@ -30,8 +30,8 @@ AT = "row of the round"
 # Followed by the number of a grouping of the spec: which of its segments a prediction is in.
 SEGMENT = "segment "
 
-LABEL_SCHEMA = {KEY: pl.UInt64(), KNOWN_AT: pl.Int64(), SENT: pl.Int64(), LABEL: pl.Float64()}
-_ORDER = [KNOWN_AT, SENT, LABEL]
+LABEL_SCHEMA = {KEY: pl.UInt64(), KNOWN_AT: pl.Int64(), RECEIVED_AT: pl.Int64(), LABEL: pl.Float64()}
+_ORDER = [KNOWN_AT, RECEIVED_AT, LABEL]
 
 
 def prediction_schema(spec: Spec) -> Mapping[str, pl.DataType]:

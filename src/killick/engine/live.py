@@ -15,7 +15,8 @@ from killick.engine.aging import age, forget_answers
 from killick.engine.folders import FolderWatch
 from killick.engine.halves import pair_halves
 from killick.engine.open import open_model, sweep
-from killick.engine.profiling import Round, Watched, profile_first, profile_pending
+from killick.engine.profiling import Round, profile_first, profile_pending
+from killick.engine.turns import Watched
 from killick.errors import OutsideError, StaleWrite
 
 if TYPE_CHECKING:
@@ -101,9 +102,11 @@ class Live:
             self._age(failed, now)
         unread = {folder.model: folder.error for folder in self._folders if folder.error}
         self.last_error = unread | {model: str(error) for model, error in failed.items()}
-        if failed:
-            model, error = next(iter(failed.items()))
-            raise OutsideError(f"what is due was not done for {len(failed)} models; first {model}: {error}") from error
+        # A model's own mistake is told by its name; the others need not wait for it.
+        outside = {model: error for model, error in failed.items() if isinstance(error, OutsideError)}
+        if outside:
+            model, error = next(iter(outside.items()))
+            raise OutsideError(f"what is due was not done for {len(outside)} models; first {model}: {error}") from error
         return done
 
     def _age(self, failed: dict[str, Exception], now: Instant) -> None:

@@ -64,9 +64,11 @@ def apply_spec(world: World, spec: Spec, now: Instant) -> None:
         book = Book(t, spec.model, now)
         document = t.get("spec", spec.model, "applied")
         before = msgspec.json.decode(document.body, type=Applied) if document else None
-        if before and before.measures != applied.measures:
+        # A start that failed before anything was learned binds nobody.
+        is_measured = t.get("reference", spec.model, "training") is not None
+        if before and is_measured and before.measures != applied.measures:
             problem = "names another reference, schema, features, segments or windows than the store was made with"
-            hint = "begin anew (killick replay --fresh), or name another store"
+            hint = "put them back, or name another store (--store); a replay may begin anew (--fresh)"
             raise CallError(Mistake(spec.model, problem, value=applied.spec[:12], hint=hint))
         if before != applied:
             t.put(

@@ -8,52 +8,40 @@ each once, and over the latest label of each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from killick.clock import Window
+from killick.engine.growth import growth_of
 from killick.engine.identities import KEY, OUTCOME_IDS, PREDICTION_IDS, Identities, keys_of
-from killick.engine.joining import AT, IS_SHADOW, LABEL_SCHEMA, OWNER, SEGMENT, SENT, join, prediction_schema
-from killick.engine.measure import profile_grouped, profile_known
+from killick.engine.joining import AT, IS_SHADOW, LABEL_SCHEMA, OWNER, RECEIVED_AT, SEGMENT, join, prediction_schema
 from killick.engine.receive import OUTCOMES, PREDICTIONS, SHADOWS
 from killick.engine.record import Book
 from killick.engine.serve import RECORDED
-from killick.engine.turns import grown_profiles, read_turn, width_of, write_turn
+from killick.engine.turns import OWNERS_MAX, grown_profiles, read_turn, write_turn
 from killick.errors import OutsideError, StaleWrite
+from killick.profiles.categorical import CategoricalScale, as_text
 from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, LABEL, PREDICTION_ID, ROLE, SCORE, VERSION
 from killick.telemetry.labels import label_numbers
-from killick.telemetry.segments import EVERYTHING, Grouping, code_segments, known_of
+from killick.telemetry.segments import REST, code_segments
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-    from typing import TypeAlias
+    from collections.abc import Iterable, Sequence
 
-    from killick.checks.reference import SegmentKey
-    from killick.clock import Duration, Instant
+    from killick.clock import Instant
+    from killick.engine.growth import Growth
     from killick.engine.joining import Joined
-    from killick.engine.turns import Turn
+    from killick.engine.turns import Turn, Watched
     from killick.engine.world import World
-    from killick.ports.control import Batch, ProfileKey
-    from killick.profiles.profile import Profile
+    from killick.ports.control import Batch
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
 
-    Growth: TypeAlias = dict[ProfileKey, Profile]
-
 # A round holds its rows in memory: half a million of forty columns are some 200 MB.
 _ROWS_MAX = 500_000
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """A model that is being watched: its spec, and the scale and the segments of its reference."""
-
-    spec: Spec
-    scale: Scale
-    segments: Collection[SegmentKey]
+_MANY = "one of many"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +74,16 @@ class _Taken:
     live: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a round has found out, and is to be committed."""
+
+    turn: Turn
+    joined: Joined
+    growth: Sequence[tuple[Scale, Growth]]
+    unusable: int
+
+
 def profile_pending(world: World, watched: Watched, now: Instant, most: int = _ROWS_MAX) -> Round:
     """Profile what is pending of a model: whole batches, `most` rows or one batch.
 
@@ -96,9 +94,10 @@ def profile_pending(world: World, watched: Watched, now: Instant, most: int = _R
     taken = _take(world, watched.spec, now, most)
     if not taken.batches:
         return Round()
-    rows = predictions_of(world, taken.batches)
-    predictions = rows.with_columns(pl.col(VERSION).fill_null(taken.live), pl.col(ROLE).fill_null("live"))
-    labels = _labels(world, taken.batches, watched.spec)
+    rows = predictions_of(world, taken.batches, watched.scale)
+    rows = rows.with_columns(pl.col(VERSION).fill_null(taken.live), pl.col(ROLE).fill_null("live"))
+    predictions = _few_versions(rows, taken.turn)
+    labels, unusable = _labels(world, taken.batches, watched.spec)
     turn = _next(taken.turn, predictions, now)
     coded = _coded(predictions, turn, watched)
     counted = taken.known.find(world, pl.concat([coded[KEY], labels[KEY]]), prediction_schema(watched.spec))
@@ -106,7 +105,8 @@ def profile_pending(world: World, watched: Watched, now: Instant, most: int = _R
     counted = counted.with_columns(pl.col(OWNER).is_in(shadows).alias(IS_SHADOW))
     known = taken.latest.find(world, pl.concat([coded[KEY], labels[KEY]]), LABEL_SCHEMA)
     joined = join(coded, labels, counted, known)
-    _commit(world, watched, taken, turn, joined, _growth(watched, turn, predictions, joined), now)
+    done = _Done(turn, joined, growth_of(watched, turn, predictions, joined), unusable)
+    _commit(world, watched, taken, done, now)
     return Round(len(taken.batches), rows.height + labels.height, coded.height - joined.fresh.height, joined.unmatched)
 
 
@@ -115,13 +115,18 @@ def profile_first(world: World, watched: Watched, now: Instant) -> Round:
 
     Then it is counted, the ledger tells why, and its file stays; no other batch waits for it.
     """
+    with world.control.transaction() as t:
+        waiting = t.pending(watched.spec.model)
+    if not waiting:
+        return Round()
+    first = waiting[0]
     try:
         return profile_pending(world, watched, now, most=1)
-    except (OutsideError, StaleWrite):
+    except (OutsideError, StaleWrite, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this batch's alone
         with world.control.transaction() as t:
-            first = t.pending(watched.spec.model)[0]
+            # Where another worker has settled it meanwhile, this is a `StaleWrite`, and another batch failed.
             t.settle([first.batch_id])
             t.tally(watched.spec.model, {"batches.set_aside": 1})
             Book(t, watched.spec.model, now).note("set aside", first.path, f"cannot be profiled: {error!r}")
@@ -148,29 +153,64 @@ def _some(pending: Iterable[Batch], most: int) -> list[Batch]:
     return taken
 
 
-def predictions_of(world: World, batches: Iterable[Batch]) -> pl.DataFrame:
-    """Return the predictions of batches, in their order, with the parts that every one has."""
+def predictions_of(world: World, batches: Iterable[Batch], scale: Scale | None = None) -> pl.DataFrame:
+    """Return the predictions of batches, in their order, with the parts that every one has.
+
+    With a scale each batch's columns are put into the form in which it measures them: what a value counts as must not
+    depend on what came in the same round.
+    """
     tables = [world.archive.read(batch.path) for batch in batches if batch.kind in (PREDICTIONS, SHADOWS)]
-    parts = (PREDICTION_ID, VERSION, ROLE), (EVENT_TIME,), (SCORE,)
-    schema = {
-        name: dtype for names, dtype in zip(parts, (pl.String, pl.Int64, pl.Float64), strict=True) for name in names
-    }
-    return pl.concat([pl.DataFrame(schema=schema), *tables], how="diagonal_relaxed")
+    if scale:
+        tables = [_conformed(table, scale) for table in tables]
+    texts = dict.fromkeys((PREDICTION_ID, VERSION, ROLE), pl.String)
+    empty = pl.DataFrame(schema=texts | {EVENT_TIME: pl.Int64, SCORE: pl.Float64})
+    return pl.concat([empty, *tables], how="diagonal_relaxed")
 
 
-def _labels(world: World, batches: Iterable[Batch], spec: Spec) -> pl.DataFrame:
-    """Return the labels that came, as numbers; outcomes without a label say nothing of it."""
-    came = [pl.DataFrame(schema=LABEL_SCHEMA)]
+def _conformed(table: pl.DataFrame, scale: Scale) -> pl.DataFrame:
+    forms = []
+    for part in scale.features:
+        series = table.get_column(part.column, default=None)
+        if series is None or series.dtype.is_nested():
+            continue
+        if isinstance(part, CategoricalScale):
+            forms.append(as_text(series).alias(part.column))
+        elif not series.dtype.is_float():
+            forms.append(series.cast(pl.Float64, strict=False))
+    return table.with_columns(forms)
+
+
+def _few_versions(predictions: pl.DataFrame, turn: Turn) -> pl.DataFrame:
+    """Return predictions with at most so many versions as can be watched: those that come after have one name."""
+    came = predictions.select(VERSION, ROLE).unique(maintain_order=True)
+    new = [owner for owner in came.iter_rows() if owner not in set(turn.owners)]
+    room = max(OWNERS_MAX - len(turn.owners), 0)
+    if len(new) <= room:
+        return predictions
+    beyond = pl.DataFrame(new[room:], schema={VERSION: pl.String, ROLE: pl.String}, orient="row")
+    marked = predictions.join(
+        beyond.with_columns(pl.lit(REST).alias(_MANY)), on=[VERSION, ROLE], how="left", maintain_order="left"
+    )
+    return marked.with_columns(pl.coalesce(_MANY, VERSION).alias(VERSION)).drop(_MANY)
+
+
+def _labels(world: World, batches: Iterable[Batch], spec: Spec) -> tuple[pl.DataFrame, int]:
+    """Return the labels that came, as numbers, and how many were none of the model's task.
+
+    Outcomes without a label say nothing of it.
+    """
+    came, unusable = [pl.DataFrame(schema=LABEL_SCHEMA)], 0
     for batch in batches:
         if batch.kind == OUTCOMES:
             table = world.archive.read(batch.path)
-            # Files of the first stores do not say under which sequence an outcome was sent.
-            table = table if SENT in table.columns else table.with_columns(pl.lit(0).alias(SENT))
+            # Files of the first stores do not say when an outcome was received.
+            table = table if RECEIVED_AT in table.columns else table.with_columns(pl.lit(0).alias(RECEIVED_AT))
             if LABEL in table.columns:
                 numbers = label_numbers(table[LABEL], spec)
-                told = table.select(keys_of(table[PREDICTION_ID]), KNOWN_AT, SENT, numbers.alias(LABEL))
+                unusable += numbers.null_count() - table[LABEL].null_count()
+                told = table.select(keys_of(table[PREDICTION_ID]), KNOWN_AT, RECEIVED_AT, numbers.alias(LABEL))
                 came.append(told.drop_nulls(LABEL).cast(LABEL_SCHEMA))  # type: ignore[arg-type]
-    return pl.concat(came)
+    return pl.concat(came), unusable
 
 
 def _next(turn: Turn, predictions: pl.DataFrame, now: Instant) -> Turn:
@@ -198,70 +238,26 @@ def _coded(predictions: pl.DataFrame, turn: Turn, watched: Watched) -> pl.DataFr
     )
 
 
-def _growth(watched: Watched, turn: Turn, predictions: pl.DataFrame, joined: Joined) -> list[tuple[Scale, Growth]]:
-    """Return what the profiles grow by: of columns, and in finer windows of signals where the spec wants them."""
-    at = joined.fresh[AT]  # not in their order where shadows came first
-    rows = predictions if at.len() == predictions.height and at.is_sorted() else predictions[at]
-    grown = [(watched.scale, _grown(watched, watched.scale, width_of(watched.spec), turn, rows, joined))]
-    if watched.spec.keep.signals < width_of(watched.spec):
-        # By segment they would be many, and what a minute of a segment holds is noise.
-        whole = replace(watched, spec=replace(watched.spec, segments=()))
-        signals = watched.scale.signals
-        fine = _grown(whole, signals, watched.spec.keep.signals, turn, rows, joined)
-        # What is older than fine windows are kept is in the columns' days, and nowhere else.
-        grown.append((signals, {key: profile for key, profile in fine.items() if key.window.start >= turn.aged}))
-    return grown
-
-
-def _grown(watched: Watched, scale: Scale, width: Duration, turn: Turn, rows: pl.DataFrame, joined: Joined) -> Growth:
-    """Return what profiles on a scale grow by; of a label that was corrected, they lose the old one."""
-    growth = profile_grouped(scale, rows, _groupings(joined.fresh, watched), width)
-    for labelled, sign in ((joined.gained, 1), (joined.lost, -1)):
-        owned = pl.DataFrame(turn.owners, schema={VERSION: pl.String, ROLE: pl.String}, orient="row")[labelled[OWNER]]
-        named = labelled.with_columns(owned)
-        for key, profile in profile_known(scale, named, _groupings(labelled, watched), width).items():
-            grown = growth.get(key)
-            if grown is None:
-                growth[key] = profile if sign > 0 else profile - profile - profile
-            else:
-                growth[key] = grown + profile if sign > 0 else grown - profile
-    return growth
-
-
-def _groupings(coded: pl.DataFrame, watched: Watched) -> list[Grouping]:
-    """Return how rows are grouped, from the numbers of their segments."""
-    whole = Grouping(np.zeros(coded.height, np.int64), (EVERYTHING,))
-    grouped = [
-        Grouping(coded[f"{SEGMENT}{at}"].cast(pl.Int64).to_numpy(), known_of(by, watched.segments))
-        for at, by in enumerate(watched.spec.segments)
-    ]
-    return [whole, *grouped]
-
-
-def _commit(
-    world: World,
-    watched: Watched,
-    taken: _Taken,
-    turn: Turn,
-    joined: Joined,
-    growth: Sequence[tuple[Scale, Growth]],
-    now: Instant,
-) -> None:
+def _commit(world: World, watched: Watched, taken: _Taken, done: _Done, now: Instant) -> None:
+    turn, joined = done.turn, done.joined
     model, name = watched.spec.model, f"{world.host}-{turn.number}"
     fresh = joined.fresh.drop(AT)
     runs = taken.known.extended(world, model, fresh, _span(fresh[EVENT_TIME]), now, name)
-    latest = taken.latest.extended(world, model, joined.latest, _span(joined.latest[KNOWN_AT]), now, name)
+    # Labels are remembered as long as the newest predictions are, however old they say that they are.
+    known = _span(pl.concat([joined.latest[KNOWN_AT], pl.Series([turn.newest])]))
+    latest = taken.latest.extended(world, model, joined.latest, known, now, name)
     with world.control.transaction() as t:
         # First of all: who is too late must not read what another has just written.
         write_turn(t, model, turn, taken.revision)
         t.settle([batch.batch_id for batch in taken.batches])
         t.replace_batches(*runs)
         t.replace_batches(*latest)
-        for scale, grown in growth:
+        for scale, grown in done.growth:
             t.add_profiles(model, scale.fingerprint, grown_profiles(t, model, scale, grown, turn.aged))
         rows = sum(batch.rows for batch in taken.batches if batch.kind != OUTCOMES)
         t.tally(model, {"predictions.duplicates": rows - fresh.height, "predictions.counted": fresh.height})
         t.tally(model, {"labels.gained": joined.gained.height, "labels.lost": joined.lost.height})
+        t.tally(model, {"labels.unusable": done.unusable})
 
 
 def _span(times: pl.Series) -> Window:

@@ -8,13 +8,16 @@ import polars as pl
 
 from killick.clock import Window
 from killick.engine.identities import PREDICTION_IDS, Identities, keys_of
-from killick.engine.joining import prediction_schema
+from killick.engine.joining import RECEIVED_AT, prediction_schema
 from killick.engine.receive import OUTCOMES, PREDICTIONS, SHADOWS
 from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, LABEL, PREDICTION_ID, ROLE, SCORE, VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from killick.clock import Instant
     from killick.engine.world import World
+    from killick.ports.control import Batch
     from killick.spec.document import Spec
 
 _NOTHING = pl.DataFrame(
@@ -45,8 +48,7 @@ def labelled_between(world: World, model: str, window: Window, known_by: Instant
         return _NOTHING
     rows = pl.concat([world.archive.read(batch.path) for batch in batches], how="diagonal_relaxed")
     rows = rows.filter(pl.col(EVENT_TIME).is_between(window.start, window.end, closed="left"))
-    known = pl.concat([world.archive.read(batch.path, [PREDICTION_ID, LABEL, KNOWN_AT]) for batch in outcomes])
-    known = known.filter(pl.col(KNOWN_AT) < known_by)
+    known = _known(world, outcomes).filter(pl.col(KNOWN_AT) < known_by)
     return rows.unique(PREDICTION_ID, keep="first", maintain_order=True).join(
         _latest(known).select(PREDICTION_ID, LABEL), on=PREDICTION_ID, maintain_order="left"
     )
@@ -59,8 +61,9 @@ def known_in(world: World, spec: Spec, window: Window) -> pl.DataFrame:
         identities = Identities(PREDICTION_IDS, tuple(t.batches(spec.model, PREDICTION_IDS)))
         if not outcomes:
             return _NOTHING
-        known = pl.concat([world.archive.read(batch.path, [PREDICTION_ID, LABEL, KNOWN_AT]) for batch in outcomes])
-        newest = _latest(known.filter(pl.col(KNOWN_AT).is_between(window.start, window.end, closed="left")))
+        newest = _latest(
+            _known(world, outcomes).filter(pl.col(KNOWN_AT).is_between(window.start, window.end, closed="left"))
+        )
         counted = identities.find(world, keys_of(newest[PREDICTION_ID]), prediction_schema(spec))
         if counted.is_empty():
             return _NOTHING
@@ -78,5 +81,15 @@ def known_in(world: World, spec: Spec, window: Window) -> pl.DataFrame:
     return once.join(newest.select(PREDICTION_ID, LABEL), on=PREDICTION_ID, maintain_order="left")
 
 
+def _known(world: World, batches: Iterable[Batch]) -> pl.DataFrame:
+    """Return the labels of files of outcomes. Files of the first stores do not say when one was received."""
+    schema = {PREDICTION_ID: pl.String, LABEL: pl.Null, KNOWN_AT: pl.Int64, RECEIVED_AT: pl.Int64}
+    tables = [world.archive.read(batch.path) for batch in batches]
+    known = pl.concat([pl.DataFrame(schema=schema), *tables], how="diagonal_relaxed")
+    return known.select(*schema).drop_nulls(LABEL)
+
+
 def _latest(known: pl.DataFrame) -> pl.DataFrame:
-    return known.sort(KNOWN_AT, maintain_order=True).unique(PREDICTION_ID, keep="last", maintain_order=True)
+    """Return the latest label of each prediction, by the order in which they are counted (`engine/joining.py`)."""
+    ordered = known.sort(KNOWN_AT, RECEIVED_AT, LABEL, maintain_order=True)
+    return ordered.unique(PREDICTION_ID, keep="last", maintain_order=True)

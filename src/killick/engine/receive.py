@@ -19,7 +19,7 @@ import msgspec
 import polars as pl
 
 from killick.clock import Window
-from killick.engine.joining import SENT
+from killick.engine.joining import RECEIVED_AT
 from killick.engine.record import Book, record_change
 from killick.errors import DataError, Mistake, OutsideError
 from killick.identity import derive_id
@@ -95,7 +95,7 @@ def commit(world: World, deliveries: Sequence[Delivery], now: Instant, attempt: 
     while True:
         fresh = [(at, one) for at, one in enumerate(deliveries) if at not in taken]
         answers = [Receipt(one.table.height, one.rejected) for one in deliveries]
-        batches = _written(world, [one for _, one in fresh], now, attempt)
+        batches = _written(world, fresh, now, attempt)
         try:
             with world.control.transaction() as t:
                 for at, one in fresh:
@@ -131,11 +131,12 @@ def _again(receipt: bytes) -> Receipt:
     return msgspec.structs.replace(msgspec.json.decode(receipt, type=Receipt), duplicate=True)
 
 
-def _written(world: World, deliveries: Iterable[Delivery], now: Instant, attempt: int) -> list[Batch]:
+def _written(world: World, deliveries: Iterable[tuple[int, Delivery]], now: Instant, attempt: int) -> list[Batch]:
     """Write the rows of each model and kind into one file."""
     groups: dict[tuple[str, str], list[tuple[Delivery, pl.DataFrame]]] = {}
-    for one in deliveries:
-        for kind, table in _by_kind(one):
+    for at, one in deliveries:
+        # Of two that came together the later is later.
+        for kind, table in _by_kind(one, now + at):
             if table.height:
                 groups.setdefault((one.model, kind), []).append((one, table))
     batches = []
@@ -154,12 +155,12 @@ def _written(world: World, deliveries: Iterable[Delivery], now: Instant, attempt
     return batches
 
 
-def _by_kind(delivery: Delivery) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield a delivery's rows by where they lie; an outcome lies where it became known, and says when it was sent."""
+def _by_kind(delivery: Delivery, received_at: Instant) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield a delivery's rows by where they lie: an outcome where it became known, and it says when it was received."""
     table = delivery.table
     if delivery.kind == OUTCOMES:
-        sent = pl.lit(delivery.sequence, pl.Int64).alias(SENT)
-        yield OUTCOMES, table.with_columns(pl.col(KNOWN_AT).alias(EVENT_TIME), sent)
+        received = pl.lit(received_at, pl.Int64).alias(RECEIVED_AT)
+        yield OUTCOMES, table.with_columns(pl.col(KNOWN_AT).alias(EVENT_TIME), received)
     elif delivery.kind == GAUGES:
         yield GAUGES, table.with_columns(pl.col("at").alias(EVENT_TIME))
     elif delivery.kind == CHANGES:

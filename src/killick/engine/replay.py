@@ -20,7 +20,7 @@ from killick.clock import Window, align, parse_instant
 from killick.engine.aging import age_windows
 from killick.engine.evaluate import calibrate, evaluate
 from killick.engine.open import open_model
-from killick.engine.profiling import Round, Watched, profile_pending
+from killick.engine.profiling import Round, profile_pending
 from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, commit
 from killick.engine.record import Book, record_change
 from killick.engine.release import base_rate_of, begin_rollout, finish_canary_incidents, watch_rollouts
@@ -29,6 +29,7 @@ from killick.engine.retrain import request_retraining
 from killick.engine.run import run_due
 from killick.engine.serve import RECORDED, serve
 from killick.engine.steer import restore
+from killick.engine.turns import Watched
 from killick.errors import CallError, DataError, Mistake, did_you_mean
 from killick.telemetry.columns import EVENT_TIME, PREDICTION_ID, ROLE, SCORE, VERSION
 from killick.telemetry.door import arrange

@@ -6,6 +6,7 @@ nothing, and begins anew: several workers and hosts may profile at once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,8 +15,9 @@ from killick.clock import DAY, Window, align
 from killick.profiles.codec import pack_profile, unpack_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
+    from killick.checks.reference import SegmentKey
     from killick.clock import Duration, Instant
     from killick.ports.control import ProfileKey, Transaction
     from killick.profiles.profile import Profile
@@ -26,6 +28,18 @@ if TYPE_CHECKING:
 # six more to know how healthy hours behave. Then they merge into days.
 FINE_FOR: Duration = 8 * DAY
 _EVER: Instant = -(2**63)
+# Versions by role. Whoever puts a build number or a time into the version has thousands, and nobody watches them one by
+# one: those that come after these count together.
+OWNERS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A model that is being watched: its spec, and the scale and the segments of its reference."""
+
+    spec: Spec
+    scale: Scale
+    segments: Collection[SegmentKey]
 
 
 class Turn(msgspec.Struct, frozen=True):

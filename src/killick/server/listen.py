@@ -36,6 +36,7 @@ _HURRY_SECONDS, _ANSWERS_SECONDS, _END_SECONDS = 2.0, 5.0, 9.0
 # Room for long names in a path and for many headers; a request with larger ones is refused by granian (431).
 _HEAD_BYTES_MAX = 64 * 1024
 _LOOK_SECONDS = 0.01
+_PORT_MAX = 65_535
 # A body of ten thousand rows makes fewer, and memory for so many is some ten megabytes.
 _OBJECTS_BETWEEN_LOOKS = 100_000
 _STARTING_SECONDS_MAX = 10.0
@@ -53,6 +54,8 @@ def free_address(host: str, port: int) -> Address:
         OutsideError: the port is taken.
         CallError: the host is no address of this machine, or the port may not be used.
     """
+    if not 0 <= port <= _PORT_MAX:
+        raise CallError(Mistake("--port", f"must be from 0 to {_PORT_MAX}", port, hint="0 takes any that is free"))
     name = "127.0.0.1" if host == "localhost" else host
     try:
         family = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
