@@ -25,6 +25,8 @@ _PIPE_COLUMNS = 120
 FailOn: TypeAlias = Literal["warn", "fail", "never"]
 
 USAGE, OUTSIDE, OURS = 2, 3, 70
+# By which a store is recognised.
+CONTROL = "control.sqlite"
 
 TONES = {
     "ok": "green",
@@ -133,6 +135,6 @@ def must_be_store(store: Path, control: str | None) -> None:
     Raises:
         CallError: it is no store.
     """
-    if control is None and not (store / "control.sqlite").is_file():
+    if control is None and not (store / CONTROL).is_file():
         hint = "name the folder with --store; killick serve and killick replay make one beside the spec"
         raise CallError(Mistake(str(store), "is no store of Killick's", hint=hint))

@@ -18,8 +18,8 @@ from rich.text import Text
 
 from killick.adapters.tables import FileTables
 from killick.api import load_spec
-from killick.cli.console import grid, out, say_json, toned
-from killick.cli.looking import CONTROL, reading
+from killick.cli.console import CONTROL, grid, out, say_json, toned
+from killick.cli.looking import reading
 from killick.errors import KillickError
 from killick.ledger.chain import verify
 from killick.reports.words import counted

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from killick.api import load_spec
 from killick.checks.rivals import parse_rules
-from killick.cli.console import grid, out, say_json, toned
-from killick.cli.looking import CONTROL, RUNNING, incident_values
+from killick.cli.console import CONTROL, grid, out, say_json, toned
+from killick.cli.looking import RUNNING, incident_values
 from killick.clock import format_instant
 from killick.engine.narration import moment, tell_since
 from killick.engine.record import Book
