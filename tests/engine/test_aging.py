@@ -71,7 +71,7 @@ def test_signals_have_finer_windows_until_they_are_old():
 
 
 def test_years_without_an_event_hold_nobody_up():
-    """A first event of years ago leaves thousands of empty days: passed over in few transactions, and nothing is lost."""
+    """A first event of years ago leaves thousands of empty days: passed over in few transactions, nothing lost."""
     post = Post.in_memory()
     long_ago = align(NOW - 4_000 * DAY, DAY)
     post.predict(names(0, 10), at=long_ago)

@@ -21,11 +21,11 @@ from killick.engine.measure import profile_grouped, profile_known
 from killick.engine.receive import OUTCOMES, PREDICTIONS, SHADOWS
 from killick.engine.record import Book
 from killick.engine.serve import RECORDED
-from killick.engine.turns import grown_profiles, read_turn, width_of, write_turn
+from killick.engine.turns import OWNERS_MAX, grown_profiles, read_turn, width_of, write_turn
 from killick.errors import OutsideError, StaleWrite
 from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, LABEL, PREDICTION_ID, ROLE, SCORE, VERSION
 from killick.telemetry.labels import label_numbers
-from killick.telemetry.segments import EVERYTHING, Grouping, code_segments, known_of
+from killick.telemetry.segments import EVERYTHING, REST, Grouping, code_segments, known_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -100,6 +100,7 @@ def profile_pending(world: World, watched: Watched, now: Instant, most: int = _R
     predictions = rows.with_columns(pl.col(VERSION).fill_null(taken.live), pl.col(ROLE).fill_null("live"))
     labels = _labels(world, taken.batches, watched.spec)
     turn = _next(taken.turn, predictions, now)
+    predictions = _owned(predictions, turn)
     coded = _coded(predictions, turn, watched)
     counted = taken.known.find(world, pl.concat([coded[KEY], labels[KEY]]), prediction_schema(watched.spec))
     shadows = [number for number, (_, role) in enumerate(turn.owners) if role == "shadow"]
@@ -177,6 +178,17 @@ def _next(turn: Turn, predictions: pl.DataFrame, now: Instant) -> Turn:
     owners = predictions.select(VERSION, ROLE).unique(maintain_order=True).rows()
     newest = predictions[EVENT_TIME].max()
     return turn.grown(owners, min(int(newest), now) if isinstance(newest, int) else None)
+
+
+def _owned(predictions: pl.DataFrame, turn: Turn) -> pl.DataFrame:
+    """Return predictions under the versions by which they are counted."""
+    if len(turn.owners) <= OWNERS_MAX:
+        return predictions
+    known = pl.DataFrame(turn.owners, schema={VERSION: pl.String, ROLE: pl.String}, orient="row")
+    told = predictions.select(VERSION, ROLE, pl.int_range(pl.len()).alias(AT))
+    apart = told.join(known, on=[VERSION, ROLE], how="semi")[AT]
+    version = pl.when(pl.int_range(pl.len()).is_in(apart.implode())).then(pl.col(VERSION)).otherwise(pl.lit(REST))
+    return predictions.with_columns(version.alias(VERSION))
 
 
 def _coded(predictions: pl.DataFrame, turn: Turn, watched: Watched) -> pl.DataFrame:
