@@ -12,7 +12,7 @@ from killick.engine.measure import learn_reference
 from killick.spec.load import parse_spec
 from killick.telemetry.columns import LABEL, PREDICTION_ID, ROLE, STATUS, VERSION, WEIGHT
 from killick.telemetry.door import arrange
-from tests.e2e.chain import agree, at_once, end, held_in, send_all, seed_of_run, serve, settled, spec_of, write_events
+from tests.e2e.chain import agree, at_once, end, held_in, seed_of_run, send_all, serve, settled, spec_of, write_events
 
 pytestmark = [
     pytest.mark.e2e,
@@ -40,7 +40,7 @@ WATCHES = "folders: [{path: scored/, format: parquet}, {path: landed/, format: p
 
 @pytest.fixture(scope="module")
 def flights():
-    """All flights until May, each with a score: how often the flights of its hour and airport were late before April."""
+    """All flights until May, each with a score: how often flights of its hour and airport were late until April."""
     flights = read_flights(data_folder())
     at = pl.col("departs_at")
     rates = flights.filter(at < to_datetime(SPLIT)).group_by("origin", "hour").agg(p_delayed=pl.col("delayed").mean())
@@ -106,9 +106,7 @@ def events_of(answered):
     ]
     told.sort(key=lambda one: (one[0] // HOUR, chance.random()))
     share = {tail: at % CLIENTS for at, tail in enumerate(sorted(set(known["tail_number"])))}
-    return [
-        [(name, parts) for _, tail, name, parts in told if share[tail] == client] for client in range(CLIENTS)
-    ]
+    return [[(name, parts) for _, tail, name, parts in told if share[tail] == client] for client in range(CLIENTS)]
 
 
 def write_spec(folder, train, model, more=""):

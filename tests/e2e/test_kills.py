@@ -64,7 +64,10 @@ class Fleet:
         self.spec.write_text(SPEC)
         rows = [prediction(-1 - number) | outcome(-1 - number, 0) for number in range(600)]
         features = [row.pop("features") for row in rows]
-        known = [{**row, **one, "city": f"{one['city']}".replace("Lima", "Rome")} for row, one in zip(rows, features, strict=True)]
+        known = [
+            {**row, **one, "city": f"{one['city']}".replace("Lima", "Rome")}
+            for row, one in zip(rows, features, strict=True)
+        ]
         pl.DataFrame(known).drop("version", "role").with_columns(
             pl.from_epoch(pl.col("event_time", "known_at"), "us")
         ).write_parquet(folder / "train.parquet")
@@ -87,7 +90,9 @@ class Fleet:
         elif who != "worker":
             first = NUMBERS_A_LIFE * (SERVICES * (self.lives[who] - 1) + int(who))
             seed = derive_id("life", seed_of_run(), who, self.lives[who])
-            self.running[who] = spawn("service", self.address, self.folder / f"spool-{who}", self.notes(who), seed, first)
+            self.running[who] = spawn(
+                "service", self.address, self.folder / f"spool-{who}", self.notes(who), seed, first
+            )
 
     def kill(self, who):
         """Kill it in whatever it is doing."""
@@ -191,9 +196,15 @@ def holds(fleet):
     logged, kept, words = fleet.noted()
     shadow = pl.col(ROLE) == "shadow"
     once = held.predictions.unique([PREDICTION_ID, ROLE], keep="first", maintain_order=True)
-    found = {("shadow" if role == "shadow" else "prediction", int(name[5:]), 0) for name, role in once.select(PREDICTION_ID, ROLE).rows()}
+    found = {
+        ("shadow" if role == "shadow" else "prediction", int(name[5:]), 0)
+        for name, role in once.select(PREDICTION_ID, ROLE).rows()
+    }
     revisions = {(name, at): which for name, at, which in _revisions(logged)}
-    found |= {("outcome", int(name[5:]), revisions[name, at]) for name, at in held.outcomes.select(PREDICTION_ID, KNOWN_AT).rows()}
+    found |= {
+        ("outcome", int(name[5:]), revisions[name, at])
+        for name, at in held.outcomes.select(PREDICTION_ID, KNOWN_AT).rows()
+    }
     assert kept - found == set(), "the client said that it had these"
     assert found - logged == set(), "nobody has logged these"
     assert held.predictions.height > once.height, "nothing came twice"

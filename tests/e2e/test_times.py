@@ -133,7 +133,12 @@ def test_what_is_old_is_counted_in_its_own_window_however_time_goes(server):
     """Back by decades between two batches, forth and back again: each row is in the day or the hour of its own time."""
     batches = [
         {"now": NOW, "an hour ago": NOW - HOUR},
-        {"the first": 1, "the first hour": 59 * MINUTE, "of 1987": 549_864_182 * SECOND, "of 1999": "1999-12-31T23:59:59Z"},
+        {
+            "the first": 1,
+            "the first hour": 59 * MINUTE,
+            "of 1987": 549_864_182 * SECOND,
+            "of 1999": "1999-12-31T23:59:59Z",
+        },
         {"a minute ago": NOW - MINUTE, "last month": NOW - 30 * DAY},
         {"of 1987, too": 549_864_182 * SECOND + HOUR, "last week": NOW - 7 * DAY, "yesterday": NOW - DAY},
         {"now again": NOW - 1},
