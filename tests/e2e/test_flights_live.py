@@ -40,7 +40,7 @@ WATCHES = "folders: [{path: scored/, format: parquet}, {path: landed/, format: p
 
 @pytest.fixture(scope="module")
 def flights():
-    """All flights until May, each with a score: how often flights of its hour and airport were late before April."""
+    """All flights until May, each with a score: how often flights of its hour and airport were late until April."""
     flights = read_flights(data_folder())
     at = pl.col("departs_at")
     rates = flights.filter(at < to_datetime(SPLIT)).group_by("origin", "hour").agg(p_delayed=pl.col("delayed").mean())

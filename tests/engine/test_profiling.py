@@ -1,5 +1,7 @@
 """What comes in is counted once: copies of batches, of rows and of outcomes change nothing; corrections correct."""
 
+from collections import Counter
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 from killick.checks.performance import labels_of, measure
 from killick.clock import HOUR, Window
 from killick.engine.recall import known_in, labelled_between
+from killick.engine.turns import OWNERS_MAX
+from killick.profiles.codec import unpack_profile
 from killick.telemetry.columns import LABEL, PREDICTION_ID, ROLE, VERSION
 from killick.telemetry.segments import REST
 from killick.testing.simulator import MODEL
@@ -195,3 +199,26 @@ def test_of_two_labels_of_one_time_the_one_that_came_later_counts():
     assert held[LABEL].to_list() == [0]
     assert measure(shop.counted(), "error_rate").value in (0.0, 1.0)
     assert labels_of(shop.counted()) == 1
+
+
+def test_ids_that_are_taken_for_versions_are_one_version_after_a_thousand():
+    """Everything is counted, by role; who had a profile of its own keeps it; a later round finds the same rest."""
+    shop = Shop.opened()
+    rows = shop.orders(1_200).with_columns(pl.Series(VERSION, [f"request-{number}" for number in range(1_200)]))
+    shop.predict(rows[:1_100])
+    shop.predict(rows[1_100:].with_columns(pl.lit("canary").alias(ROLE)))
+    shop.predict(rows[:1].with_columns(pl.lit("again").alias(PREDICTION_ID)))
+    labels = dict.fromkeys([*ids(rows), "again"], 1)
+    assert shop.turn_out(labels) == 0
+    scale = shop.scale
+    with shop.world.control.transaction() as t:
+        held = t.profiles(MODEL, scale.fingerprint, EVER)
+    whole = {key: unpack_profile(body, scale) for key, body in held.items() if not key.segment}
+    counts = Counter()
+    for key, profile in whole.items():
+        counts[key.version, key.role] += profile.rows
+        assert labels_of(profile) == profile.rows
+    assert len(counts) == OWNERS_MAX + 2
+    assert counts[REST, "live"] == counts[REST, "canary"] == 100
+    assert counts["request-0", "live"] == 2
+    assert counts.total() == 1_201

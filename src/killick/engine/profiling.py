@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 # A round holds its rows in memory: half a million of forty columns are some 200 MB.
 _ROWS_MAX = 500_000
-_MANY = "one of many"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +94,10 @@ def profile_pending(world: World, watched: Watched, now: Instant, most: int = _R
     if not taken.batches:
         return Round()
     rows = predictions_of(world, taken.batches, watched.scale)
-    rows = rows.with_columns(pl.col(VERSION).fill_null(taken.live), pl.col(ROLE).fill_null("live"))
-    predictions = _few_versions(rows, taken.turn)
+    predictions = rows.with_columns(pl.col(VERSION).fill_null(taken.live), pl.col(ROLE).fill_null("live"))
     labels, unusable = _labels(world, taken.batches, watched.spec)
     turn = _next(taken.turn, predictions, now)
+    predictions = _owned(predictions, turn)
     coded = _coded(predictions, turn, watched)
     counted = taken.known.find(world, pl.concat([coded[KEY], labels[KEY]]), prediction_schema(watched.spec))
     shadows = [number for number, (_, role) in enumerate(turn.owners) if role == "shadow"]
@@ -180,20 +179,6 @@ def _conformed(table: pl.DataFrame, scale: Scale) -> pl.DataFrame:
     return table.with_columns(forms)
 
 
-def _few_versions(predictions: pl.DataFrame, turn: Turn) -> pl.DataFrame:
-    """Return predictions with at most so many versions as can be watched: those that come after have one name."""
-    came = predictions.select(VERSION, ROLE).unique(maintain_order=True)
-    new = [owner for owner in came.iter_rows() if owner not in set(turn.owners)]
-    room = max(OWNERS_MAX - len(turn.owners), 0)
-    if len(new) <= room:
-        return predictions
-    beyond = pl.DataFrame(new[room:], schema={VERSION: pl.String, ROLE: pl.String}, orient="row")
-    marked = predictions.join(
-        beyond.with_columns(pl.lit(REST).alias(_MANY)), on=[VERSION, ROLE], how="left", maintain_order="left"
-    )
-    return marked.with_columns(pl.coalesce(_MANY, VERSION).alias(VERSION)).drop(_MANY)
-
-
 def _labels(world: World, batches: Iterable[Batch], spec: Spec) -> tuple[pl.DataFrame, int]:
     """Return the labels that came, as numbers, and how many were none of the model's task.
 
@@ -217,6 +202,17 @@ def _next(turn: Turn, predictions: pl.DataFrame, now: Instant) -> Turn:
     owners = predictions.select(VERSION, ROLE).unique(maintain_order=True).rows()
     newest = predictions[EVENT_TIME].max()
     return turn.grown(owners, min(int(newest), now) if isinstance(newest, int) else None)
+
+
+def _owned(predictions: pl.DataFrame, turn: Turn) -> pl.DataFrame:
+    """Return predictions under the versions by which they are counted."""
+    if len(turn.owners) <= OWNERS_MAX:
+        return predictions
+    known = pl.DataFrame(turn.owners, schema={VERSION: pl.String, ROLE: pl.String}, orient="row")
+    told = predictions.select(VERSION, ROLE, pl.int_range(pl.len()).alias(AT))
+    apart = told.join(known, on=[VERSION, ROLE], how="semi")[AT]
+    version = pl.when(pl.int_range(pl.len()).is_in(apart.implode())).then(pl.col(VERSION)).otherwise(pl.lit(REST))
+    return predictions.with_columns(version.alias(VERSION))
 
 
 def _coded(predictions: pl.DataFrame, turn: Turn, watched: Watched) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import msgspec
 
 from killick.clock import DAY, Window, align
 from killick.profiles.codec import pack_profile, unpack_profile
+from killick.telemetry.segments import REST
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 # Windows finer than a day are for finding the hour in which something began: two days at most before it is noticed, and
 # six more to know how healthy hours behave. Then they merge into days.
 FINE_FOR: Duration = 8 * DAY
+# Versions and roles that are counted apart: of a model with a new version every other hour, those of the days that are
+# kept. Where requests' ids are taken for versions, each would have a profile of its own; from then on all are the rest.
+OWNERS_MAX = 1_000
 _EVER: Instant = -(2**63)
 # Versions by role. Whoever puts a build number or a time into the version has thousands, and nobody watches them one by
 # one: those that come after these count together.
@@ -58,9 +62,11 @@ class Turn(msgspec.Struct, frozen=True):
     number: int = 0
 
     def grown(self, owners: Iterable[tuple[str, str]], newest: Instant | None) -> Turn:
-        """Return the next turn, which knows these owners too, and has seen so late an event."""
+        """Return the next turn, which has seen so late an event, and knows these owners or the rest of their role."""
         known = dict.fromkeys(self.owners)
-        known.update(dict.fromkeys(owners))
+        for version, role in owners:
+            apart = (version, role) in known or len(known) < OWNERS_MAX
+            known.setdefault((version if apart else REST, role))
         seen = self.newest if newest is None else max(self.newest, newest)
         # Before anything has come nothing is old; from then on, what a model's own time leaves behind.
         aged = self.aged if self.aged > _EVER or newest is None else old_before(newest)
