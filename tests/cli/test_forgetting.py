@@ -39,3 +39,12 @@ def test_it_says_how_much_went_and_the_ledger_verifies(store):
     verified = killick("ledger", "verify", "--store", str(store))
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert "anna" not in (store / "control.sqlite").read_bytes().decode("latin-1")
+
+
+def test_status_says_what_came_in(store):
+    """Before anything is profiled too: how many rows wait."""
+    shown = killick("status", "--store", str(store))
+    assert shown.returncode == 0, shown.stderr
+    assert "no predictions counted; no labels; 5 rows wait" in " ".join(shown.stdout.split())
+    (told,) = json.loads(killick("status", "--store", str(store), "--json").stdout)
+    assert told["telemetry"]["waiting"] == 5

@@ -13,6 +13,7 @@ from killick.checks.performance import CHECK as REALISED
 from killick.cli.console import grid, must_be_store, out, say_json, toned
 from killick.clock import format_duration, format_instant
 from killick.engine.record import Book
+from killick.engine.turns import read_turn
 from killick.errors import Tampered
 from killick.ledger.chain import verify
 from killick.reports.words import counted, place
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from killick.ports.control import Transaction
 
 HOLDS, FAILS = 0, 1
+# Of the versions that predicted; all of them are in the JSON.
+_VERSIONS_SHOWN = 4
 RUNNING = ("open", "acknowledged", "mitigating")
 
 
@@ -62,6 +65,8 @@ def show_status(store: Path, *, as_json: bool) -> int:
         table.add_row("serves", Text(", ".join(f"{role} {name}" for role, name in one["serves"].items()) or "nothing"))
         if one["until"]:
             table.add_row("judged until", one["until"])
+        if one["telemetry"]:
+            table.add_row("telemetry", Text(_came(one["telemetry"])))
         for performance in one["performance"]:
             table.add_row(performance["metric"].replace("_", " "), Text(performance["reason"]))
         for incident in worst:
@@ -168,6 +173,7 @@ def _model_status(t: Transaction, model: str) -> dict[str, Any]:
         "model": model,
         "serves": serves,
         "until": format_instant(newest) if newest is not None else None,
+        "telemetry": _telemetry(t, model),
         "performance": [
             {"metric": v.metric, "value": v.value, "status": v.status, "reason": v.reason}
             for v in verdicts
@@ -177,6 +183,39 @@ def _model_status(t: Transaction, model: str) -> dict[str, Any]:
             incident_values(model, machine) for machine in book.machines("incident") if machine.state in RUNNING
         ],
     }
+
+
+def _telemetry(t: Transaction, model: str) -> dict[str, Any] | None:
+    """Return what came in of a model, if anything did."""
+    totals, (turn, _) = t.tallies(model), read_turn(t, model)
+    if not totals:
+        return None
+    labels = totals.get("labels.gained", 0) - totals.get("labels.lost", 0)
+    return {
+        "counted": totals.get("predictions.counted", 0),
+        "waiting": sum(batch.rows for batch in t.pending(model)),
+        "labels": labels,
+        "duplicates": totals.get("predictions.duplicates", 0),
+        "quarantined": sum(number for name, number in totals.items() if name.endswith(".quarantined")),
+        "newest": format_instant(turn.newest) if turn.newest > 0 else None,
+        "versions": [f"{version} ({role})" for version, role in turn.owners],
+    }
+
+
+def _came(telemetry: dict[str, Any]) -> str:
+    """Write what came in as a sentence."""
+    versions = telemetry["versions"][:_VERSIONS_SHOWN]
+    more = len(telemetry["versions"]) - len(versions)
+    by = f" of {', '.join(versions)}{f' and {more} more' if more else ''}" if versions else ""
+    until = f", the newest of {telemetry['newest']}" if telemetry["newest"] else ""
+    said = [f"{counted(telemetry['counted'], 'prediction')}{by} counted{until}", counted(telemetry["labels"], "label")]
+    others = (
+        ("waiting", "row waits", "rows wait"),
+        ("duplicates", "duplicate", ""),
+        ("quarantined", "row refused", "rows refused"),
+    )
+    said += [counted(telemetry[name], one, many) for name, one, many in others if telemetry[name]]
+    return "; ".join(said)
 
 
 def incident_values(model: str, machine: Machine[Any]) -> dict[str, Any]:
