@@ -107,6 +107,31 @@ def test_half_written_files_are_swept_and_foreign_ones_are_not(tmp_path):
     assert (tmp_path / "mine.parquet").exists()
 
 
+def test_folders_that_have_long_been_empty_are_swept(tmp_path):
+    """Of an hour, and then of its day; a young one may be about to get its first file."""
+    archive = FolderArchive(tmp_path)
+    path = archive.write("m", "predictions", "b", TABLE)
+    archive.remove(path)
+    hour = (tmp_path / path).parent
+    archive.sweep(set())
+    assert hour.is_dir()
+    for folder in (hour, hour.parent):
+        os.utime(folder, (0, 0))
+    archive.sweep(set())
+    os.utime(hour.parent, (0, 0))
+    archive.sweep(set())
+    assert not hour.parent.exists()
+    assert archive.read(archive.write("m", "predictions", "b", TABLE)).equals(TABLE)
+
+
+def test_columns_are_told_without_the_rows(archive):
+    """In their order; of what is not there, that it is not there."""
+    path = archive.write("m", "predictions", "b", TABLE)
+    assert archive.columns(path) == TABLE.columns
+    with pytest.raises(OutsideError, match="none"):
+        archive.columns("model=m/none.parquet")
+
+
 def test_what_may_be_on_its_way_to_the_manifest_is_spared(tmp_path):
     """A file is older than its manifest row; only after an hour it will never get one."""
     archive = FolderArchive(tmp_path)

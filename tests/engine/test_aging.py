@@ -2,16 +2,17 @@
 
 from dataclasses import replace
 
+import msgspec
 import polars as pl
 
 from killick.clock import DAY, HOUR, MINUTE, Window, align
 from killick.engine.aging import age, age_windows, compact, expire, forget_answers
 from killick.engine.receive import PREDICTIONS
-from killick.engine.turns import FINE_FOR, Watched, read_turn
+from killick.engine.turns import FINE_FOR, Watched, read_turn, write_turn
 from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
 from killick.telemetry.columns import PREDICTION_ID
-from tests.engine.telemetry import MODEL, NOW, REFERENCE, SPEC, Post, names
+from tests.engine.telemetry import MODEL, NOW, REFERENCE, SPEC, Post, names, predictions
 
 
 def total(post: Post) -> Profile:
@@ -191,7 +192,65 @@ def test_rows_are_merged_whatever_their_types():
     assert merged.window.width <= Window(0, 3 * HOUR).width
 
 
-def _changed(post: Post, name: str) -> pl.DataFrame:
-    from tests.engine.telemetry import predictions
+def test_a_pair_that_nothing_can_hold_stays_apart_and_what_is_too_old_goes_all_the_same():
+    """A feature that was a list once and a text later."""
+    post = Post.in_memory()
+    post.predict(names(0, 9), at=NOW - 200 * DAY)
+    post.send(PREDICTIONS, predictions(["a"], at=NOW - 9 * HOUR, spread=1).with_columns(pl.lit("much").alias("new")))
+    listed = pl.Series("new", [[1.0, 2.0]])
+    post.send(PREDICTIONS, predictions(["b"], at=NOW - 9 * HOUR, spread=1).with_columns(listed))
+    post.predict(["c"])
+    with post.world.control.transaction() as t:
+        t.settle([batch.batch_id for batch in t.pending()])
+        turn, revision = read_turn(t, MODEL)
+        write_turn(t, MODEL, msgspec.structs.replace(turn, number=1, newest=NOW, aged=align(NOW, DAY)), revision)
+    age(post.world, post.watched)
+    with post.world.control.transaction() as t:
+        assert sorted(batch.rows for batch in t.batches(MODEL, PREDICTIONS)) == [1, 1, 1]
 
+
+def test_a_file_of_another_hour_between_two_keeps_them_apart():
+    """It may hold a copy of what the later one holds, and was first; so may one that is not profiled yet."""
+    post = Post.in_memory()
+    for version, at in (("v1", NOW), ("v2", NOW + 2 * HOUR), ("v3", NOW), ("v4", NOW)):
+        post.predict(["copy"], version=version, at=at, spread=1)
+    post.profile()
+    assert compact(post.world, MODEL, PREDICTIONS, NOW + 9 * HOUR) == 2
+    with post.world.control.transaction() as t:
+        held = sorted(t.batches(MODEL, PREDICTIONS), key=lambda batch: batch.number)
+    versions = [post.world.archive.read(batch.path)["version"].to_list() for batch in held]
+    assert versions == [["v1"], ["v2"], ["v3", "v4"]]
+
+
+def test_a_large_file_is_not_written_again_for_a_few_late_rows():
+    """They are merged among themselves, and with it when they are half as many."""
+    post = Post.in_memory()
+    sizes = []
+    first = 0
+    for rows in (8, 1, 1, 1, 1):
+        post.predict(names(first, first + rows), spread=1)
+        first += rows
+        post.profile()
+        compact(post.world, MODEL, PREDICTIONS, NOW + 9 * HOUR)
+        with post.world.control.transaction() as t:
+            sizes.append([batch.rows for batch in sorted(t.batches(MODEL, PREDICTIONS), key=lambda it: it.number)])
+    assert sizes == [[8], [8, 1], [8, 2], [8, 3], [12]]
+
+
+def test_wide_files_are_merged_in_smaller_groups(monkeypatch):
+    """A merged file is bounded by the numbers in it, too."""
+    post = Post.in_memory()
+    for number in range(4):
+        post.predict([f"loan-{number}"], spread=1)
+    post.profile()
+    width = predictions(["a"]).width
+    monkeypatch.setattr("killick.engine.aging._MERGED_CELLS_MAX", 4 * width)
+    post.predict(names(4, 8), spread=1)
+    post.profile()
+    assert compact(post.world, MODEL, PREDICTIONS, NOW + 9 * HOUR) == 4
+    with post.world.control.transaction() as t:
+        assert sorted(batch.rows for batch in t.batches(MODEL, PREDICTIONS)) == [4, 4]
+
+
+def _changed(post: Post, name: str) -> pl.DataFrame:
     return predictions([name]).with_columns(pl.lit("much").alias("income"), pl.lit(1).alias("new"))

@@ -1,15 +1,21 @@
 """A person who asks to be forgotten is in no file any more, and what was counted stays counted."""
 
+from dataclasses import replace
+
+import msgspec
 import polars as pl
 import pytest
 
 from killick.clock import HOUR
 from killick.engine.aging import compact
 from killick.engine.forget import forget
-from killick.engine.receive import OUTCOMES, PREDICTIONS
+from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, Receipt, commit
+from killick.errors import OutsideError
 from killick.ledger.chain import verify
-from killick.ports.control import Quarantined
+from killick.ports.control import Half, Quarantined
 from killick.telemetry.columns import ENTITY_ID
+from killick.telemetry.quarantine import Rejected
+from killick.testing.faults import FaultPlan, faulty
 from tests.engine.telemetry import MODEL, NOW, Post, names, predictions
 
 WHO = "anna.schmidt@example.org"
@@ -106,3 +112,103 @@ def test_an_unknown_person_changes_nothing(post):
     gone = forget(post.world, "nobody", actor="dpo", now=NOW, salt=b"random")
     assert gone.rows == 0
     assert sorted(names(0, 1)) == ["loan-0"]
+
+
+class Meeting:
+    """An archive in which something happens at the first write of a file."""
+
+    def __init__(self, archive, happens):
+        self._archive = archive
+        self._happens = [happens]
+
+    def __getattr__(self, name):
+        return getattr(self._archive, name)
+
+    def write(self, *about):
+        """Write, and let happen what does."""
+        path = self._archive.write(*about)
+        while self._happens:
+            self._happens.pop()()
+        return path
+
+
+def meeting(post, happens):
+    """The world, in which something happens while the first file is written."""
+    return replace(post.world, archive=Meeting(post.world.archive, happens))
+
+
+def test_what_they_were_in_before_it_was_merged_goes_at_once(post, tmp_path):
+    """However young the files are: nobody waits an hour to be forgotten."""
+    post.profile()
+    assert compact(post.world, MODEL, PREDICTIONS, NOW + 9 * HOUR)
+    forget(post.world, WHO, actor="dpo", now=NOW, salt=b"random")
+    assert files_with(tmp_path / "telemetry", WHO, "anna-") == []
+    with post.world.control.transaction() as t:
+        assert t.removed() == [path for path in t.removed() if path.endswith(".npy")]
+
+
+def test_a_merge_that_is_overtaken_leaves_no_file(post, tmp_path):
+    """It has read their rows, and comes too late: what it wrote is removed by who wrote it."""
+    post.profile()
+    world = meeting(post, lambda: forget(post.world, WHO, actor="dpo", now=NOW, salt=b"random"))
+    assert compact(world, MODEL, PREDICTIONS, NOW + 9 * HOUR) == 0
+    assert files_with(tmp_path / "telemetry", WHO, "anna-") == []
+
+
+def test_who_fails_in_the_midst_of_it_can_ask_again(tmp_path):
+    """At whichever write to the archive: the second time what is left is found, outcomes included."""
+    for number in range(1, 40):
+        post = Post.on_disk(tmp_path / str(number))
+        post.send(PREDICTIONS, pl.concat([of(WHO, ["anna-1"]), of("bob", ["bob-1"])]))
+        post.turn_out({"anna-1": 1, "bob-1": 0})
+        plan = FaultPlan(number, "before", "error")
+        try:
+            forget(replace(post.world, archive=faulty(post.world.archive, plan)), WHO, actor="", now=NOW, salt=b"1")
+        except OutsideError:
+            forget(post.world, WHO, actor="", now=NOW, salt=b"2")
+        assert files_with(tmp_path / str(number) / "telemetry", WHO, "anna-") == []
+        if not plan.struck:
+            assert number > 10
+            return
+    raise AssertionError
+
+
+def test_values_that_were_refused_or_wait_go_for_everybody(tmp_path):
+    """Where no row of theirs was found: answers, the quarantine, and halves; sequences are known as before."""
+    post = Post.on_disk(tmp_path)
+    bad = Rejected(0, "score", f"is no number (found {WHO!r})")
+    rows = of("bob", ["bob-1"])
+    delivery = Delivery(MODEL, PREDICTIONS, "host", 1, rows, (bad,), 1)
+    commit(post.world, [delivery], NOW)
+    with post.world.control.transaction() as t:
+        t.hold("other", [Half(f"{at}", "request", NOW, WHO.encode()) for at in range(3)])
+    forget(post.world, WHO, actor="dpo", now=NOW, salt=b"random")
+    (again,) = commit(post.world, [delivery], NOW)
+    assert again == Receipt(1, (), duplicate=True)
+    with post.world.control.transaction() as t:
+        assert t.quarantined(MODEL, 9) == []
+        assert t.holding() == []
+        assert t.tallies("other") == {"halves.forgotten": 3}
+
+
+def test_an_answer_without_refused_rows_is_not_looked_at():
+    """The longest one is shorter than any that names a row."""
+    bare = msgspec.json.encode(Receipt(10**12))
+    assert len(msgspec.json.encode(Receipt(0, (Rejected(0, "", ""),)))) > len(bare)
+
+
+def test_two_who_forget_at_once_write_files_of_their_own(post):
+    """Whoever is later takes its own file away, and not the other's."""
+    world = meeting(post, lambda: forget(post.world, "bob", actor="", now=NOW, salt=b"2"))
+    forget(world, WHO, actor="", now=NOW, salt=b"1")
+    with post.world.control.transaction() as t:
+        held = [batch for kind in (PREDICTIONS, "shadows", OUTCOMES) for batch in t.batches(MODEL, kind)]
+    assert held == []
+
+
+def test_a_batch_that_was_profiled_meanwhile_is_not_pending_again(post):
+    """It would be counted twice, or looked up for nothing."""
+    forget(meeting(post, post.profile), WHO, actor="", now=NOW, salt=b"1")
+    with post.world.control.transaction() as t:
+        assert t.pending() == []
+    assert sum(profile.rows for (segment, _), profile in post.counted().items() if not segment) == 5

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
@@ -71,6 +72,13 @@ class FolderArchive:
             raise OutsideError(f"archive {self._root} could not read {path}: {error}") from error
         return mapped
 
+    def columns(self, path: str) -> list[str]:
+        """Return the names of a batch's columns."""
+        try:
+            return list(pl.read_parquet_schema(self._place(path)))
+        except _FOREIGN as error:
+            raise OutsideError(f"archive {self._root} could not read {path}: {error}") from error
+
     def find(self, path: str, prediction_ids: pl.Series, columns: list[str] | None = None) -> pl.DataFrame:
         """Return a batch's rows of these predictions, in its order; of `columns` those that it has."""
         place = self._place(path)
@@ -123,9 +131,19 @@ class FolderArchive:
                         swept.append(path)
                 except FileNotFoundError:
                     continue  # renamed, or swept by another host, since it was listed
+            self._sweep_folders(young)
         except OSError as error:
             raise OutsideError(f"archive {self._root} could not be swept: {error}") from error
         return sorted(swept)
+
+    def _sweep_folders(self, young: float) -> None:
+        """Remove the folders of hours, then of days, that are empty; a young one may be about to get its first file."""
+        for pattern in ("model=*/kind=*/date=*/hour=*", "model=*/kind=*/date=*"):
+            for folder in self._root.glob(pattern):
+                # Not empty after all, or another host was faster.
+                with suppress(OSError):
+                    if folder.stat().st_mtime <= young:
+                        folder.rmdir()
 
     def _write(self, path: str, writer: Callable[[BinaryIO], object]) -> None:
         """Write a file so that it is durable before its name exists."""

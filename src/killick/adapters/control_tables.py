@@ -67,6 +67,15 @@ sa.Index(
     postgresql_where=batches.c.pending,
 )
 
+# Paths that left the manifest, and when, in seconds since 1970: readers may hold their names for a while.
+removed = sa.Table(
+    "removed",
+    metadata,
+    sa.Column("path", TEXT, primary_key=True),
+    sa.Column("at", BIG, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # Deliveries of one producer whose answers are forgotten are one row for each stretch without a gap.
 deliveries = sa.Table(
     "deliveries",
@@ -221,6 +230,11 @@ class Statements:
         those = table.batch_id.in_(self._listed())
         self.settle = sa.update(batches).where(those, table.pending).values(pending=False)
         self.drop_batches = sa.delete(batches).where(those)
+        leaving = sa.select(table.path, sa.bindparam("seconds", type_=BIG)).where(those)
+        insert = self._insert(removed).from_select(["path", "at"], leaving)
+        self.note_removed = insert.on_conflict_do_update(index_elements=["path"], set_={"at": insert.excluded.at})
+        self.removed = sa.select(removed.c.path).where(removed.c.at <= sa.bindparam("seconds")).order_by(removed.c.path)
+        self.forget_removed = sa.delete(removed).where(removed.c.path.in_(self._listed()))
         self.repend = (
             sa.update(batches)
             .where(table.model == sa.bindparam("the_model"), table.kind.in_(("predictions", "shadows", "outcomes")))
@@ -234,6 +248,15 @@ class Statements:
             .limit(1)
         )
         self.deliver = deliveries.insert()
+        named = (sent.model, sent.kind, sent.producer, sent.first)
+        self.long_receipts = sa.select(*named, sent.receipt).where(
+            sa.func.length(sent.receipt) > sa.bindparam("longer_than")
+        )
+        self.redact = (
+            sa.update(deliveries)
+            .where(*mine, sent.first == sa.bindparam("the_first"))
+            .values(receipt=sa.bindparam("body"))
+        )
         old = sent.at < sa.bindparam("before")
         self.old_deliveries = (
             sa.select(sent.model, sent.kind, sent.producer, sent.first, sent.last, sent.at)

@@ -6,6 +6,7 @@ errors, and a transaction that has ended or failed runs none.
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from killick.ledger.entry import GENESIS, Entry
 from killick.ports.control import Batch, Command, Document, Half, ProfileKey, Quarantined, Stretch, merge_stretches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import sqlalchemy as sa
 
@@ -94,6 +95,12 @@ class SqlTransaction:
         rows = self._rows(self._run.delivered, **mine, sequence=sequence)
         return bool(rows) and rows[0][0] >= sequence
 
+    def redact(self, longer_than: int, rewrite: Callable[[bytes], bytes]) -> None:
+        """Put what a function makes of it in the place of each long answer."""
+        names = ("the_model", "the_kind", "the_producer", "the_first")
+        for *key, receipt in self._rows(self._run.long_receipts, longer_than=longer_than):
+            self._write(self._run.redact, dict(zip(names, key, strict=True)) | {"body": rewrite(receipt)})
+
     def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> None:
         """Forget the answers to old deliveries, and of still older ones that they ever were."""
         self._write(self._run.drop_deliveries, {"before": drop_before})
@@ -133,7 +140,9 @@ class SqlTransaction:
         self._each_of(self._run.settle, batch_ids, "is not pending")
 
     def replace_batches(self, batch_ids: Sequence[str], by: Sequence[Batch] = ()) -> None:
-        """Put batches in the place of others, which are no more."""
+        """Put batches in the place of others, which are no more, and note that their paths have left."""
+        for ids in _listed(batch_ids):
+            self._write(self._run.note_removed, {"ids": ids, "seconds": int(time.time())})
         self._each_of(self._run.drop_batches, batch_ids, "is not there")
         for batch in by:
             self.add_batch(batch)
@@ -141,6 +150,16 @@ class SqlTransaction:
     def paths(self) -> set[str]:
         """Return the paths of all batches there are."""
         return {row[0] for row in self._rows(self._run.paths)}
+
+    def removed(self, seconds: float | None = None) -> list[str]:
+        """Return the noted paths that left the manifest so long ago."""
+        until = TIME_MAX if seconds is None else int(time.time() - seconds)
+        return [row[0] for row in self._rows(self._run.removed, seconds=until)]
+
+    def forget_removed(self, paths: Sequence[str]) -> None:
+        """Note no longer that these paths have left."""
+        for listed in _listed(paths):
+            self._write(self._run.forget_removed, {"ids": listed})
 
     def repend(self, model: str) -> None:
         """Make every batch of predictions and outcomes pending again."""

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 # What lies in an hour's folder is merged when there are so many files, or when the hour has been over for a while.
 _FILES_MAX, _OVER_FOR = 16, HOUR
-# A merged file holds no more: it is read whole when a batch of it is asked for.
-_MERGED_ROWS_MAX = 2_000_000
+# A merged file holds no more: it is read whole when a batch of it is asked for; 40 million numbers are 320 MB.
+_MERGED_ROWS_MAX, _MERGED_CELLS_MAX = 2_000_000, 40_000_000
 # In one transaction, which takes a tenth of a second: a model whose first event was of 1970 has 20,000 days behind it.
 _EMPTY_DAYS_MAX = 500
 # How long the answers to deliveries are kept: a spool that was left lying for a weekend still gets them.
@@ -52,60 +52,99 @@ def age(world: World, watched: Watched) -> None:
         turn, _ = read_turn(t, model)
     if not turn.number or turn.newest < 0:
         return
+    # First of all, so that no file which cannot be merged keeps what is too old.
+    expire(world, watched, turn.newest - watched.spec.keep.days * DAY)
     with suppress(StaleWrite):  # a round of profiling came in between: the rest is done next time
         age_windows(world, watched, turn.newest)
     for kind in (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES):
         compact(world, model, kind, turn.newest)
-    expire(world, watched, turn.newest - watched.spec.keep.days * DAY)
 
 
 def compact(world: World, model: str, kind: str, now: Instant) -> int:
     """Merge the small files of hours: many of them at once, and all of an hour that is over. Return how many went.
 
-    Rows stay in the order of commit, so that the first copy of a prediction stays the first.
+    Only neighbours in the order of commit are merged: no file of another hour, and none that is not profiled yet, was
+    committed between them. So rows stay in the order of commit, and the first copy of a prediction stays the first.
+    A file is written again only with others that are together at least half as large: however late rows come, each
+    is written a few times at most for every doubling of its file.
     """
     with world.control.transaction() as t:
-        batches = [
-            batch for batch in t.batches(model, kind) if not batch.pending and batch.rows < _MERGED_ROWS_MAX // 2
-        ]
-    hours: dict[Window, list[Batch]] = {}
-    for batch in sorted(batches, key=lambda batch: batch.number):
-        hours.setdefault(Window.around(batch.window.start, HOUR), []).append(batch)
+        batches = sorted(t.batches(model, kind), key=lambda batch: batch.number)
+    settled = [batch for batch in batches if not batch.pending]
+    if len(settled) < 2:  # noqa: PLR2004 - one file is merged already
+        return 0
+    width = len(world.archive.columns(settled[-1].path))
     merged = 0
-    for hour, held in hours.items():
-        is_over = hour.end + _OVER_FOR <= now
-        for group in _groups(held):
-            if len(group) >= (2 if is_over else _FILES_MAX):
-                merged += _merge_files(world, group)
+    for run in _runs(batches, min(_MERGED_ROWS_MAX, _MERGED_CELLS_MAX // max(width, 1))):
+        is_over = _hour(run[0]).end + _OVER_FOR <= now
+        for group in _worthwhile(run, 2 if is_over else _FILES_MAX):
+            merged += _merge_files(world, group)
     return merged
 
 
-def _groups(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
-    group: list[Batch] = []
+def _runs(batches: Iterable[Batch], rows_max: int) -> Iterator[list[Batch]]:
+    """Yield neighbours that lie in one hour and fit into one file; what is pending or large stands between them."""
+    run: list[Batch] = []
+    rows = 0
     for batch in batches:
-        if group and sum(one.rows for one in group) + batch.rows > _MERGED_ROWS_MAX:
-            yield group
-            group = []
-        group.append(batch)
-    yield group
+        fits = not batch.pending and batch.rows < rows_max // 2
+        if run and not (fits and _hour(batch) == _hour(run[0]) and rows + batch.rows <= rows_max):
+            yield run
+            run, rows = [], 0
+        if fits:
+            run.append(batch)
+            rows += batch.rows
+    if run:
+        yield run
+
+
+def _hour(batch: Batch) -> Window:
+    return Window.around(batch.window.start, HOUR)
+
+
+def _worthwhile(run: list[Batch], files_min: int) -> Iterator[list[Batch]]:
+    """Yield a run whole, or the parts before and after its largest file where the others are too small for that one."""
+    parts = [run]
+    while parts:
+        part = parts.pop()
+        if len(part) < files_min:
+            continue
+        largest = max(range(len(part)), key=lambda at: part[at].rows)
+        others = sum(batch.rows for batch in part) - part[largest].rows
+        if 2 * others >= part[largest].rows:
+            yield part
+        else:
+            parts += [part[:largest], part[largest + 1 :]]
 
 
 def _merge_files(world: World, group: Sequence[Batch]) -> int:
+    """Merge files, unless they are of types that nothing can hold together; return how many went."""
     first = group[0]
     names = [batch.batch_id for batch in group]
     tables = [world.archive.read(batch.path) for batch in group]
-    table = pl.concat(tables, how="diagonal_relaxed")
-    batch_id = derive_id("batch", first.model, first.kind, "merged", *names)
+    try:
+        table = pl.concat(tables, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError:
+        return 0  # such as a list and a text; each is read as it is
+    # Each host writes a file of its own, so that who is too late can remove it.
+    batch_id = derive_id("batch", first.model, first.kind, "merged", world.host, *names)
     path = world.archive.write(first.model, first.kind, batch_id, table)
     span = Window(min(batch.window.start for batch in group), max(batch.window.end for batch in group))
     written = max(batch.written_at for batch in group)
     whole = Batch(
         batch_id, first.model, first.kind, path, table.height, span, written, pending=False, number=first.number
     )
-    with suppress(StaleWrite), world.control.transaction() as t:
-        t.replace_batches(names, [whole])
-        return len(names)
-    return 0  # another host was faster, and its file is as good
+    try:
+        with world.control.transaction() as t:
+            t.replace_batches(names, [whole])
+    except StaleWrite:
+        # Another host was faster, and its file is as good; or somebody is being forgotten, and this one holds them.
+        with world.control.transaction() as t:
+            is_there = path in t.paths()
+        if not is_there:
+            world.archive.remove(path)
+        return 0
+    return len(names)
 
 
 def expire(world: World, watched: Watched, before: Instant) -> None:

@@ -15,6 +15,7 @@ from killick.engine.serve import RECORDED, score
 from killick.engine.steer import restore, steer
 from killick.errors import CallError, Mistake
 from killick.identity import fingerprint
+from killick.ports.archive import is_run
 from killick.registry.versions import Version
 from killick.telemetry.columns import EVENT_TIME, LABEL, SCORE
 from killick.telemetry.door import arrange
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from killick.clock import Instant
     from killick.engine.world import World
     from killick.spec.document import Spec
+
+
+# Who has read a file's name in the manifest reads the file within the hour; a backup is made within one, too.
+_READ_FOR_SECONDS = 3600.0
+# No commit takes so long, waiting for its turn included: a file that is older and in no manifest will never be.
+_ON_ITS_WAY_SECONDS = 600.0
 
 
 def open_model(world: World, spec: Spec, now: Instant) -> Reference:
@@ -41,7 +48,6 @@ def open_model(world: World, spec: Spec, now: Instant) -> Reference:
     else:
         register_versions(world, spec, now, reference.span.end if reference.span else None)
     _first_plan(world, spec, now)
-    sweep(world)
     return reference
 
 
@@ -81,11 +87,29 @@ def apply_spec(world: World, spec: Spec, now: Instant) -> None:
             book.note("apply spec", spec.model, "changed" if before else "first seen", fingerprint=spec.fingerprint)
 
 
-def sweep(world: World, *, spared_seconds: float | None = None) -> list[str]:
-    """Remove files that have no manifest row, or no longer one; what is younger than its row could be is spared."""
+def sweep(world: World, *, at_once: bool = False) -> list[str]:
+    """Remove files that left the manifest an hour ago, and those that never came into it and are too old for it.
+
+    Args:
+        world: where they are.
+        at_once: remove what holds rows however lately it left the manifest, whoever may be reading it, and spare
+            what may still come into it for ten minutes only.
+
+    Returns:
+        the paths of what was removed.
+    """
     with world.control.transaction() as t:
-        known = t.paths()
-    return world.archive.sweep(known, spared_seconds=spared_seconds)
+        known, left = t.paths(), set(t.removed())
+        due = set(t.removed(_READ_FOR_SECONDS))
+    if at_once:
+        due |= {path for path in left if not is_run(path)}
+    gone = due - known
+    for path in sorted(gone):
+        world.archive.remove(path)
+    strays = world.archive.sweep(known | left, spared_seconds=_ON_ITS_WAY_SECONDS if at_once else None)
+    with world.control.transaction() as t:
+        t.forget_removed(sorted(due))
+    return sorted(gone.union(strays))
 
 
 def stored_reference(world: World, spec: Spec) -> Reference | None:

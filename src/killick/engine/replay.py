@@ -19,7 +19,7 @@ import polars as pl
 from killick.clock import Window, align, parse_instant
 from killick.engine.aging import age_windows
 from killick.engine.evaluate import calibrate, evaluate
-from killick.engine.open import open_model
+from killick.engine.open import open_model, sweep
 from killick.engine.profiling import Round, profile_pending
 from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, commit
 from killick.engine.record import Book, record_change
@@ -98,6 +98,7 @@ def replay(world: World, spec: Spec, history: History) -> Iterator[Lived]:
     """Live through a history, window by window; each is yielded when it is done."""
     start = align(history.window.start, spec.evaluate_every)
     calibration = calibrate(open_model(world, spec, start), spec)
+    sweep(world)
     _check_changes(spec, history)
     done = reached(world, spec)
     # What a person asked for since, and what a crash left undone, comes before the next prediction is answered.

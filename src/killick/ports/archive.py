@@ -51,6 +51,14 @@ class Archive(Protocol):
         """
         ...
 
+    def columns(self, path: str) -> list[str]:
+        """Return the names of a batch's columns, without a look at its rows.
+
+        Raises:
+            OutsideError: the file is missing or damaged.
+        """
+        ...
+
     def find(self, path: str, prediction_ids: pl.Series, columns: list[str] | None = None) -> pl.DataFrame:
         """Return a batch's rows of these predictions, in its order; of `columns` those that it has, all by default.
 
@@ -92,8 +100,10 @@ class Archive(Protocol):
     def sweep(self, known: AbstractSet[str], *, spared_seconds: float | None = None) -> list[str]:
         """Remove what no manifest row speaks of, unless it may still be on its way there; return what was removed.
 
+        Folders of hours and days that have been empty for as long go too.
+
         Args:
-            known: the paths of all batches in the manifest.
+            known: the paths of all batches in the manifest, and of those that left it and may still be read.
             spared_seconds: how young a file is that may still be on its way; None: the archive's own bound.
         """
         ...
@@ -120,3 +130,12 @@ def run_path(model: str, kind: str, run_id: str) -> str:
     'model=loans/kind=prediction-ids/run-1.npy'
     """
     return f"model={quote(model, safe='')}/kind={quote(kind, safe='')}/{quote(run_id, safe='')}.npy"
+
+
+def is_run(path: str) -> bool:
+    """Whether a path is that of a run, which holds numbers and no row.
+
+    >>> is_run(run_path("loans", "prediction-ids", "run-1"))
+    True
+    """
+    return path.endswith(".npy")

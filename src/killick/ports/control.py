@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from killick.checks.verdict import Verdict
     from killick.clock import Instant, Window
@@ -133,6 +133,10 @@ class Transaction(Protocol):
         """Whether a delivery was taken."""
         ...
 
+    def redact(self, longer_than: int, rewrite: Callable[[bytes], bytes]) -> None:
+        """Put what a function makes of it in the place of each answer, of whatever model, of more bytes than that."""
+        ...
+
     def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> None:
         """Forget the answers to old deliveries, and of still older ones that they ever were.
 
@@ -171,6 +175,8 @@ class Transaction(Protocol):
     def replace_batches(self, batch_ids: Sequence[str], by: Sequence[Batch] = ()) -> None:
         """Put batches in the place of others, which are no more: merged files, or, without any, dropped ones.
 
+        That their paths have left the manifest is noted, and when, by the store's own clock.
+
         Raises:
             StaleWrite: one of the old ones is not there.
         """
@@ -178,6 +184,14 @@ class Transaction(Protocol):
 
     def paths(self) -> set[str]:
         """Return the paths of all batches there are, of every model and kind."""
+        ...
+
+    def removed(self, seconds: float | None = None) -> list[str]:
+        """Return the noted paths that left the manifest so long ago (all, without a number), in order."""
+        ...
+
+    def forget_removed(self, paths: Sequence[str]) -> None:
+        """Note no longer that these paths have left: their files are gone. One that is not noted is passed over."""
         ...
 
     def repend(self, model: str) -> None:

@@ -40,6 +40,10 @@ class MemoryArchive:
             raise DataError(*(Mistake(path, "has no column of this name", name, hint=hint) for name in missing))
         return table.clone() if columns is None else table.select(columns)
 
+    def columns(self, path: str) -> list[str]:
+        """Return the names of a batch's columns."""
+        return self.read(path).columns
+
     def find(self, path: str, prediction_ids: pl.Series, columns: list[str] | None = None) -> pl.DataFrame:
         """Return a batch's rows of these predictions, in its order; of `columns` those that it has."""
         table = self.read(path)

@@ -7,6 +7,7 @@ nothing, whatever the store holds, and rolling back costs as much as was written
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -138,6 +139,13 @@ class MemoryTransaction:
             for (*key, first), (stretch, _) in self._read().deliveries.items()
         )
 
+    def redact(self, longer_than: int, rewrite: Callable[[bytes], bytes]) -> None:
+        """Put what a function makes of it in the place of each long answer."""
+        deliveries = self._read().deliveries
+        for key, (stretch, receipt) in list(deliveries.items()):
+            if len(receipt) > longer_than:
+                self._set(deliveries, key, (stretch, rewrite(receipt)))
+
     def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> None:
         """Forget the answers to old deliveries, and of still older ones that they ever were."""
         deliveries = self._read().deliveries
@@ -183,11 +191,12 @@ class MemoryTransaction:
             self._set(kept.batches, name, replace(kept.batches[name], pending=False))
 
     def replace_batches(self, batch_ids: Sequence[str], by: Sequence[Batch] = ()) -> None:
-        """Put batches in the place of others, which are no more."""
+        """Put batches in the place of others, which are no more, and note that their paths have left."""
         kept = self._read()
         if set(batch_ids) - kept.batches.keys():
             raise StaleWrite(f"one of {len(batch_ids)} batches is not there; read the manifest again")
         for name in set(batch_ids):
+            self._set(kept.removed, kept.batches[name].path, time.time())
             self._drop(kept.batches, name)
             self._drop(kept.pending, name)
         for batch in by:
@@ -196,6 +205,16 @@ class MemoryTransaction:
     def paths(self) -> set[str]:
         """Return the paths of all batches there are."""
         return {batch.path for batch in self._read().batches.values()}
+
+    def removed(self, seconds: float | None = None) -> list[str]:
+        """Return the noted paths that left the manifest so long ago."""
+        until = None if seconds is None else time.time() - seconds
+        return sorted(path for path, at in self._read().removed.items() if until is None or at <= until)
+
+    def forget_removed(self, paths: Sequence[str]) -> None:
+        """Note no longer that these paths have left."""
+        for path in paths:
+            self._drop(self._read().removed, path)
 
     def repend(self, model: str) -> None:
         """Make every batch of predictions and outcomes pending again."""

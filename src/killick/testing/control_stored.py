@@ -57,6 +57,7 @@ class Stored:
         self.documents: dict[tuple[str, str], dict[str, Document]] = {}
         self.batches: dict[str, Batch] = {}
         self.pending: dict[str, None] = {}
+        self.removed: dict[str, float] = {}
         self.deliveries: dict[tuple[str, str, str, int], tuple[Stretch, bytes]] = {}
         self.tallies: dict[str, dict[str, int]] = {}
         self.quarantine: dict[str, dict[int, Quarantined]] = {}

@@ -97,6 +97,23 @@ def batches_are_replaced_as_one(make: Make) -> None:
         assert _pending(t) == []
 
 
+def paths_that_left_the_manifest_are_noted(make: Make) -> None:
+    """With the time at which they left; what rolls back never left, and what is gone is no longer noted."""
+    control = make()
+    with control.transaction() as t:
+        for number in (1, 2, 3):
+            t.add_batch(a_batch(number))
+        t.replace_batches(["batch-2", "batch-1"], [a_batch(4)])
+    with raises(StaleWrite), control.transaction() as t:
+        t.replace_batches(["batch-3", "nobody"])
+    with control.transaction() as t:
+        assert t.removed() == t.removed(0) == [a_batch(1).path, a_batch(2).path]
+        assert t.removed(3600) == []
+        t.forget_removed([a_batch(1).path, "never noted"])
+        t.forget_removed([])
+        assert t.removed() == [a_batch(2).path]
+
+
 def a_delivery_is_taken_once(make: Make) -> None:
     """The same model, kind, producer and sequence gets the answer that it got first; gaps and older ones are fine."""
     control = make()
@@ -113,6 +130,21 @@ def a_delivery_is_taken_once(make: Make) -> None:
         assert t.deliver(MODEL, "outcomes", "host", 5, b"other kind", 3) is None
         assert t.deliver(MODEL, "predictions", "other host", 5, b"other host", 3) is None
         assert t.deliver("another", "predictions", "host", 5, b"other model", 3) is None
+
+
+def answers_are_rewritten(make: Make) -> None:
+    """The long ones, whoever they were given to; that they were taken is known as before."""
+    with make().transaction() as t:
+        for model, producer, sequence, receipt in (
+            (MODEL, "a", 1, b"long"),
+            (MODEL, "b", 2, b"abc"),
+            ("m", "a", 1, b"else"),
+        ):
+            t.deliver(model, "predictions", producer, sequence, receipt, 1)
+        t.redact(3, lambda receipt: receipt[:1])
+        assert t.deliver(MODEL, "predictions", "a", 1, b"again", 2) == b"l"
+        assert t.deliver(MODEL, "predictions", "b", 2, b"again", 2) == b"abc"
+        assert t.deliver("m", "predictions", "a", 1, b"again", 2) == b"e"
 
 
 def old_deliveries_are_remembered_without_their_answers(make: Make) -> None:
@@ -198,7 +230,9 @@ TELEMETRY_LAWS: tuple[Callable[[Make], None], ...] = (
     batches_are_found_by_the_window_they_touch,
     a_batch_is_pending_until_it_is_settled,
     batches_are_replaced_as_one,
+    paths_that_left_the_manifest_are_noted,
     a_delivery_is_taken_once,
+    answers_are_rewritten,
     old_deliveries_are_remembered_without_their_answers,
     totals_add_up,
     the_newest_quarantined_rows_are_kept,

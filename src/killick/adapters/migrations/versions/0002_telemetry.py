@@ -22,6 +22,7 @@ def upgrade() -> None:
     op.execute("CREATE TABLE batches_before AS SELECT * FROM batches")
     op.drop_table("batches")
     batches()
+    removed()
     deliveries()
     telemetry()
     op.execute("DELETE FROM profiles")
@@ -63,6 +64,15 @@ def batches() -> None:
     still_open = sa.text("pending")
     op.create_index(
         "batches_pending", "batches", ["model", "number"], sqlite_where=still_open, postgresql_where=still_open
+    )
+
+
+def removed() -> None:
+    op.create_table(
+        "removed",
+        sa.Column("path", TEXT, primary_key=True),
+        sa.Column("at", BIG, nullable=False),
+        sqlite_with_rowid=False,
     )
 
 
