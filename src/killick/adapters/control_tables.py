@@ -59,11 +59,12 @@ batches = sa.Table(
     sa.Index("batches_by_window", "model", "kind", "window_end", "window_start"),
 )
 # What is pending is next to nothing of the manifest, and is asked for several times a second.
+# SQLite takes an index of a part only for a question in its very words, and SQLAlchemy asks it for `pending = 1`.
 sa.Index(
     "batches_pending",
     batches.c.model,
     batches.c.number,
-    sqlite_where=batches.c.pending,
+    sqlite_where=sa.text("pending = 1"),
     postgresql_where=batches.c.pending,
 )
 
@@ -80,6 +81,13 @@ deliveries = sa.Table(
     sa.Column("at", BIG, nullable=False),
     sa.Index("deliveries_by_age", "at"),
     sqlite_with_rowid=False,
+)
+# What is to be aged: a year of what was aged is next to it.
+sa.Index(
+    "deliveries_answered",
+    deliveries.c.at,
+    sqlite_where=deliveries.c.receipt.is_not(None),
+    postgresql_where=deliveries.c.receipt.is_not(None),
 )
 
 tallies = sa.Table(
@@ -110,8 +118,25 @@ halves = sa.Table(
     sa.Column("part", TEXT, nullable=False),
     sa.Column("at", BIG, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("paired", sa.Boolean, nullable=False),
     sa.UniqueConstraint("model", "half_id", "part", name="halves_once"),
-    sa.Index("halves_of_model", "model", "number"),
+)
+# Requests wait by the thousand for their responses, and are asked about four times a second: neither index has to pass
+# over one that is young and alone.
+sa.Index(
+    "halves_paired",
+    halves.c.model,
+    halves.c.number,
+    sqlite_where=sa.text("paired = 1"),
+    postgresql_where=halves.c.paired,
+)
+sa.Index(
+    "halves_alone",
+    halves.c.model,
+    halves.c.at,
+    halves.c.number,
+    sqlite_where=sa.not_(halves.c.paired),
+    postgresql_where=sa.not_(halves.c.paired),
 )
 
 profile_series = sa.Table(
@@ -208,7 +233,6 @@ class Statements:
     def _batches_and_deliveries(self) -> None:
         table, sent = batches.c, deliveries.c
         self.add_batch = self._insert(batches).on_conflict_do_nothing()
-        self.batch = sa.select(batches).where(table.batch_id == sa.bindparam("batch_id"))
         self.batches = (
             sa.select(batches)
             .where(table.model == sa.bindparam("model"), table.kind == sa.bindparam("kind"))
@@ -218,14 +242,11 @@ class Statements:
         self.paths = sa.select(table.path)
         self.pending = sa.select(batches).where(table.pending).order_by(table.number)
         self.pending_of = self.pending.where(table.model == sa.bindparam("model"))
+        count = sa.func.count()
+        self.waiting = sa.select(table.model, count).where(table.pending).group_by(table.model).order_by(table.model)
         those = table.batch_id.in_(self._listed())
         self.settle = sa.update(batches).where(those, table.pending).values(pending=False)
         self.drop_batches = sa.delete(batches).where(those)
-        self.repend = (
-            sa.update(batches)
-            .where(table.model == sa.bindparam("the_model"), table.kind.in_(("predictions", "shadows", "outcomes")))
-            .values(pending=True)
-        )
         mine = [sent[name] == sa.bindparam(f"the_{name}") for name in ("model", "kind", "producer")]
         self.delivered = (
             sa.select(sent.last, sent.receipt)
@@ -234,13 +255,17 @@ class Statements:
             .limit(1)
         )
         self.deliver = deliveries.insert()
-        old = sent.at < sa.bindparam("before")
-        self.old_deliveries = (
-            sa.select(sent.model, sent.kind, sent.producer, sent.first, sent.last, sent.at)
-            .where(old)
-            .order_by(sent.model, sent.kind, sent.producer, sent.first)
+        stretch = sa.select(sent.model, sent.kind, sent.producer, sent.first, sent.last, sent.at)
+        oldest = stretch.where(sent.at < sa.bindparam("before")).order_by(sent.at).limit(sa.bindparam("limit"))
+        self.old_deliveries, self.answered = oldest, oldest.where(sent.receipt.is_not(None))
+        # The two that stand nearest to a stretch that is not there, if they are merged ones.
+        self.beside = (
+            stretch.add_columns(sent.receipt.is_(None))
+            .where(*mine, sent.first <= sa.bindparam("after"))
+            .order_by(sent.first.desc())
+            .limit(2)
         )
-        self.drop_deliveries = sa.delete(deliveries).where(old)
+        self.drop_delivery = sa.delete(deliveries).where(*mine, sent.first == sa.bindparam("the_first"))
 
     def _tallies_and_halves(self) -> None:
         insert = self._insert(tallies)
@@ -272,12 +297,24 @@ class Statements:
         self.holding = sa.select(models.c.model).where(held).order_by(models.c.model)
         other = halves.alias("other")
         belongs = sa.and_(other.c.model == half.model, other.c.half_id == half.half_id, other.c.part != half.part)
-        is_old = sa.and_(other.c.number.is_(None), half.at < sa.bindparam("before"))
-        self.halves = (
-            sa.select(half.half_id, half.part, half.at, half.body, other.c.part, other.c.at, other.c.body)
-            .outerjoin_from(halves, other, belongs)
-            .where(half.model == sa.bindparam("model"), sa.or_(other.c.number > half.number, is_old))
+        self.pair = (
+            sa.update(halves)
+            .where(half.model == sa.bindparam("the_model"), half.half_id.in_(self._listed()), sa.not_(half.paired))
+            .where(sa.exists().where(belongs))
+            .values(paired=True)
+        )
+        one, mine = (half.number, half.half_id, half.part, half.at, half.body), half.model == sa.bindparam("model")
+        self.pairs = (
+            sa.select(*one, other.c.part, other.c.at, other.c.body)
+            .join_from(halves, other, belongs)
+            .where(mine, half.paired, other.c.number > half.number)
             .order_by(half.number)
+            .limit(sa.bindparam("limit"))
+        )
+        self.alone = (
+            sa.select(*one)
+            .where(mine, sa.not_(half.paired), half.at < sa.bindparam("before"))
+            .order_by(half.at, half.number)
             .limit(sa.bindparam("limit"))
         )
         self.release = sa.delete(halves).where(
@@ -298,6 +335,7 @@ class Statements:
             .join(profile_series, series.number == profiles.c.series)
             .where(*scaled, *_inside(profiles))
         )
+        self.profiles_of_segment = self.profiles.where(series.segment == sa.bindparam("segment"))
         self.drop_profile = sa.delete(profiles).where(
             *(profiles.c[name] == sa.bindparam(f"the_{name}") for name in ("series", "window_start", "window_end"))
         )
