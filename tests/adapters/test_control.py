@@ -15,7 +15,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects.postgresql import dialect as postgresql_dialect
 
 from killick.adapters.control import open_control
-from killick.adapters.control_tables import REVISION, Statements, ledger, metadata, verdicts
+from killick.adapters.control_statements import Statements
+from killick.adapters.control_tables import REVISION, ledger, metadata, verdicts
 from killick.clock import Window
 from killick.errors import CallError, DataError, OutsideError
 from killick.ledger.chain import extend
@@ -173,6 +174,38 @@ def test_the_ledger_refuses_whoever_comes_by_the_back_door(control, address):
     for statement in doors:
         with pytest.raises(sa.exc.DBAPIError, match="append-only"):
             by_hand(address, statement)
+
+
+# Which index answers what is asked several times a second, or after a year of it.
+BY_INDEX = {
+    "pairs": "halves_paired",
+    "alone": "halves_alone",
+    "pending_of": "batches_pending",
+    "waiting": "batches_pending",
+    "answered": "deliveries_answered",
+    "old_deliveries": "deliveries_by_age",
+}
+
+
+@pytest.mark.parametrize("name", BY_INDEX)
+def test_what_is_asked_all_the_time_is_answered_by_an_index_of_its_own(name, in_a_file):
+    """Young lone halves, settled batches and aged deliveries cost nothing; and nothing is sorted."""
+    with in_a_file.transaction() as t:
+        compiled = getattr(Statements("sqlite"), name).compile(dialect=t._connection.dialect)
+        values = tuple(1 for _ in compiled.positiontup)
+        plan = [row[3] for row in t._connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)]
+    assert BY_INDEX[name] in plan[0], plan
+    assert not [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN halves")], plan
+
+
+def test_a_mistake_in_an_id_names_what_it_is_the_id_of(in_a_file):
+    """A batch or a half, and not a prediction."""
+    for spoil, name in (
+        (lambda t: t.settle(["a\0"]), "batch_id"),
+        (lambda t: t.release(MODEL, ["a\ud800"]), "half_id"),
+    ):
+        with pytest.raises(DataError, match=name), in_a_file.transaction() as t:
+            spoil(t)
 
 
 # --------------------------------------------------------------------------------------------------- failures

@@ -59,7 +59,7 @@ def test_a_connection_that_was_cut_is_told_once_and_replaced(control, postgres):
 
 
 # These want all that there is, or all of a model.
-WHOLE = {"ledger", "models", "paths", "repend"}
+WHOLE = {"ledger", "models", "paths"}
 EXAMPLES = {"ids": "[]", str: "x", bytes: b""}
 
 

@@ -309,6 +309,22 @@ def test_what_is_no_longer_there_is_forgotten(watching, tmp_path):
     assert len(both & notes()) == 1
 
 
+def test_a_file_that_is_gone_or_changed_while_it_waits_stops_no_other(watching, tmp_path, monkeypatch):
+    """Of three that wait for their turn one is removed and one written anew: the third is taken, the new one later."""
+    monkeypatch.setattr(engine, "_STEPS_MAX", 1)
+    for number in range(4):
+        put(tmp_path, f"{number}.parquet", ORDERS[10 * number : 10 * number + 10], NOW + number)
+    watch = watching()
+    watch.look(2)
+    (tmp_path / "in/0.parquet").unlink()
+    (tmp_path / "in/1.parquet").unlink()
+    put(tmp_path, "2.parquet", ORDERS[20:25], NOW + HOUR)
+    watch.look(12)
+    ids = set(watch.stored()[PREDICTION_ID])
+    assert set(ORDERS["order_id"][20:25]) | set(ORDERS["order_id"][30:40]) <= ids
+    assert not ids & {*ORDERS["order_id"][10:20], *ORDERS["order_id"][25:30]}
+
+
 def test_what_another_host_has_taken_is_not_read_again(watching, tmp_path):
     """Its notes are seen at the next look."""
     first, second = watching(), watching()

@@ -5,8 +5,10 @@ import pytest
 
 from killick.checks.reference import pack_reference
 from killick.clock import DAY, HOUR, Window
+from killick.engine import look
 from killick.engine.look import counted_in, maturity_of, telemetry_of
 from killick.engine.receive import PREDICTIONS
+from killick.profiles.codec import unpack_profile
 from killick.telemetry.columns import WEIGHT
 from tests.engine.telemetry import MODEL, NOW, REFERENCE, Post, names, predictions
 
@@ -64,6 +66,31 @@ def test_a_window_knows_how_many_labels_it_should_have_by_now(post):
     assert sum(one.predictions for one in young) == 100
     assert sum(one.labels for one in young) == 0
     assert sum(one.expected for one in young) < 40
+
+
+def test_only_what_is_asked_for_is_unpacked(post, monkeypatch):
+    """A year of segments would fill the memory: of one version or segment, and of the whole for the estimate."""
+    unpacked = []
+    monkeypatch.setattr(
+        look, "unpack_profile", lambda body, scale: unpacked.append(body) or unpack_profile(body, scale)
+    )
+    everything = len(counted_in(post.world, MODEL))
+    whole = [one for one in counted_in(post.world, MODEL) if not one.segment]
+    for ask, expected in (
+        (lambda: maturity_of(post.world, MODEL, NOW, Window(NOW - DAY, NOW + DAY)), len(whole)),
+        (lambda: counted_in(post.world, MODEL, segment={}), len(whole)),
+        (lambda: counted_in(post.world, MODEL, segment={"city": "Oslo"}), None),
+        (lambda: counted_in(post.world, MODEL, version="nobody"), 0),
+    ):
+        unpacked.clear()
+        found = ask()
+        assert len(unpacked) == (len(found) if expected is None else expected) < everything
+
+
+def test_a_window_older_than_what_was_seen_of_delays_expects_what_was_seen(post):
+    """The oldest window, which nothing older can tell about: a number, and not nothing."""
+    oldest = maturity_of(post.world, MODEL, NOW)[0]
+    assert oldest.expected == pytest.approx(0.9 * oldest.predictions, rel=0.05)
 
 
 def test_labels_that_fail_to_come_show_as_missing():

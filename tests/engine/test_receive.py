@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import msgspec
 import polars as pl
@@ -50,6 +51,44 @@ def test_of_a_group_only_what_is_new_is_written():
     receipts = commit(post.world, [one, two, three, two], NOW, attempt=1)
     assert [receipt.duplicate for receipt in receipts] == [True, False, False, True]
     assert sorted(stored(post)) == names(0, 3)
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_try_that_fails_leaves_no_file(is_away):
+    """One that was taken before, alone, in a group and twice in it; and any, while the store does not answer."""
+    post = Post.in_memory()
+    one, two = (Delivery(MODEL, PREDICTIONS, "host", at, predictions(names(at, at + 1))) for at in range(2))
+    commit(post.world, [one], NOW)
+    plan = FaultPlan(kill_at=1, fault="error") if is_away else FaultPlan()
+    archive = FaultPlan()
+    world = replace(post.world, control=faulty(post.world.control, plan), archive=faulty(post.world.archive, archive))
+    if is_away:
+        with pytest.raises(OutsideError):
+            commit(world, [two], NOW, attempt=1)
+        assert archive.calls == []
+    else:
+        commit(world, [one, one], NOW, attempt=1)
+        assert archive.calls == []
+        assert [receipt.duplicate for receipt in commit(world, [two, one, two], NOW, attempt=2)] == [False, True, True]
+        assert len(archive.calls) == 1
+
+
+def test_a_closed_receiver_refuses():
+    """Nobody would answer; closing it again is harmless."""
+    receiver = Receiver(Post.in_memory().world, lambda: NOW)
+    receiver.close()
+    answers = []
+
+    def send():
+        with pytest.raises(OutsideError, match="closed"):
+            receiver.receive(Delivery(MODEL, PREDICTIONS, "host", 1, predictions(names(0, 1))))
+        answers.append("refused")
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    thread.join(timeout=5)
+    assert answers == ["refused"]
+    receiver.close()
 
 
 def test_rejected_rows_are_named_counted_and_kept_to_be_looked_at():

@@ -70,6 +70,24 @@ class Forgetful(MemoryControl):
             yield t
 
 
+class TakenForGood(MemoryControl):
+    """Notes deliveries for good, whatever becomes of the transaction."""
+
+    @contextmanager
+    def transaction(self):
+        """Begin one that undoes all but deliveries."""
+        with super().transaction() as t:
+            undo, taken = t.undo, self._stored.deliveries
+
+            def all_but_deliveries():
+                noted = dict(taken)
+                undo()
+                taken.update(noted)
+
+            t.undo = all_but_deliveries
+            yield t
+
+
 class Unserialised(MemoryControl):
     """Lets a transaction into another."""
 
@@ -85,6 +103,7 @@ class Unserialised(MemoryControl):
     ("broken", "law"),
     [
         (Forgetful, "a_block_that_raises_leaves_nothing_behind"),
+        (TakenForGood, "a_block_that_raises_leaves_nothing_behind"),
         (Unserialised, "a_transaction_inside_another_is_refused"),
     ],
 )

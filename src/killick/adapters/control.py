@@ -2,8 +2,7 @@
 
 Promise: what a transaction has committed survives `kill -9` and power loss (SQLite: write-ahead log, synchronous FULL),
 what it has not committed never was, and transactions are serialised: by `BEGIN IMMEDIATE`, or by an advisory lock. A
-failure of the store is an `OutsideError`. Cost: one fsync for a transaction that writes; 10 to 50 ms for a claim of
-10,000 identities, in sequence or at random.
+failure of the store is an `OutsideError`. Cost: one fsync for a transaction that writes, none for one that reads.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from killick.adapters.control_errors import mapped
-from killick.adapters.control_tables import REVISION, Statements
+from killick.adapters.control_statements import Statements
+from killick.adapters.control_tables import REVISION
 from killick.adapters.control_transaction import SqlTransaction
 from killick.adapters.durable import make_durable
 from killick.errors import CallError, IllegalMove, Mistake, OutsideError
@@ -34,7 +34,7 @@ __all__ = ["SqlControl", "open_control"]
 _PATIENCE_SECONDS = 30.0
 # Nothing of ours computes so long between two statements: who is silent longer is stopped, or his host is gone.
 _SILENCE_SECONDS = 120
-# 64 MiB: the index of the identities of a busy day stays in memory.
+# 64 MiB: the manifest, a busy week of deliveries and the index of profiles stay in memory.
 _CACHE_KIBIBYTES = 64 * 1024
 # "killick" on a telephone keypad: whoever else takes advisory locks in the same database will hardly have chosen it.
 _ADVISORY_LOCK = 5_455_425

@@ -7,33 +7,51 @@ errors, and a transaction that has ended or failed runs none.
 from __future__ import annotations
 
 import time
-from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from killick.adapters.control_errors import mapped
+from killick.adapters.control_rows import (
+    as_batch,
+    listed,
+    of_producer,
+    profile_row,
+    segment_text,
+    series_name,
+    verdict_row,
+)
 from killick.adapters.control_tables import TIME_MAX, TIME_MIN
 from killick.checks.verdict import Verdict
 from killick.clock import Window
-from killick.errors import DataError, IllegalMove, Mistake, OutsideError, StaleWrite
+from killick.errors import IllegalMove, OutsideError, StaleWrite
 from killick.identity import canonical_json
 from killick.ledger.entry import GENESIS, Entry
-from killick.ports.control import Batch, Command, Document, Half, ProfileKey, Quarantined, Stretch, merge_stretches
+from killick.ports.control import (
+    ONCE,
+    Batch,
+    Command,
+    Document,
+    Half,
+    ProfileKey,
+    Quarantined,
+    Stretch,
+    merge_stretches,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import sqlalchemy as sa
 
-    from killick.adapters.control_tables import Statements
+    from killick.adapters.control_statements import Statements
     from killick.clock import Instant
 
 __all__ = ["SqlTransaction"]
 
-# A parameter of some megabytes at most, however many ids are asked for.
-_IDS_AT_ONCE = 50_000
+# Deliveries of which a call forgets the answers: some 50 ms, in which nobody else can write.
+_AGED_AT_ONCE = 1_000
 
 # MessagePack and not JSON: a one-sided interval has an infinite end, and JSON has no word for it.
 _packed_verdict = msgspec.msgpack.Decoder(Verdict)
@@ -72,8 +90,7 @@ class SqlTransaction:
 
     def documents(self, kind: str, model: str) -> list[Document]:
         """Return all documents of a kind, in order of their keys."""
-        rows = self._rows(self._run.documents, the_kind=kind, the_model=model)
-        return [Document(*row) for row in rows]
+        return [Document(*row) for row in self._rows(self._run.documents, the_kind=kind, the_model=model)]
 
     def models(self) -> list[str]:
         """Return the models of which anything was stored, in order."""
@@ -81,19 +98,20 @@ class SqlTransaction:
 
     def deliver(self, model: str, kind: str, producer: str, sequence: int, receipt: bytes, at: Instant) -> bytes | None:
         """Note a delivery; None, or the answer that it was given before."""
-        key = {"model": model, "kind": kind, "producer": producer}
-        mine = {f"the_{name}": value for name, value in key.items()}
-        rows = self._rows(self._run.delivered, **mine, sequence=sequence)
-        if rows and rows[0][0] >= sequence:
-            return rows[0][1] or b""
-        self._write(self._run.deliver, key | {"first": sequence, "last": sequence, "receipt": receipt, "at": at})
-        return None
+        answer = self._answer(model, kind, producer, sequence)
+        if answer is None:
+            key = {"model": model, "kind": kind, "producer": producer}
+            self._write(self._run.deliver, key | {"first": sequence, "last": sequence, "receipt": receipt, "at": at})
+        return answer
 
     def is_delivered(self, model: str, kind: str, producer: str, sequence: int) -> bool:
         """Whether a delivery was taken."""
+        return self._answer(model, kind, producer, sequence) is not None
+
+    def _answer(self, model: str, kind: str, producer: str, sequence: int) -> bytes | None:
         mine = {"the_model": model, "the_kind": kind, "the_producer": producer}
         rows = self._rows(self._run.delivered, **mine, sequence=sequence)
-        return bool(rows) and rows[0][0] >= sequence
+        return rows[0][1] or b"" if rows and rows[0][0] >= sequence else None
 
     def redact(self, longer_than: int, rewrite: Callable[[bytes], bytes]) -> None:
         """Put what a function makes of it in the place of each long answer."""
@@ -101,14 +119,26 @@ class SqlTransaction:
         for *key, receipt in self._rows(self._run.long_receipts, longer_than=longer_than):
             self._write(self._run.redact, dict(zip(names, key, strict=True)) | {"body": rewrite(receipt)})
 
-    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> None:
+    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> bool:
         """Forget the answers to old deliveries, and of still older ones that they ever were."""
-        self._write(self._run.drop_deliveries, {"before": drop_before})
-        old = [Stretch(*row) for row in self._rows(self._run.old_deliveries, before=merge_before)]
-        merged = merge_stretches(old)
-        if len(merged) < len(old):
-            self._write(self._run.drop_deliveries, {"before": merge_before})
-            self._write(self._run.deliver, [stretch._asdict() | {"receipt": None} for stretch in merged])
+        ancient = self._oldest(self._run.old_deliveries, drop_before)
+        self._drop_stretches(ancient)
+        answered = self._oldest(self._run.answered, merge_before)
+        self._drop_stretches(answered)
+        for stretch in merge_stretches(one for one in sorted(answered) if not one.producer.startswith(ONCE)):
+            beside = self._rows(self._run.beside, **of_producer(stretch), after=stretch.last + 1)
+            near = [Stretch(*row) for *row, is_merged in beside if is_merged]
+            near = [one for one in near if one.first == stretch.last + 1 or one.last + 1 == stretch.first]
+            self._drop_stretches(near)
+            (whole,) = merge_stretches(sorted([stretch, *near]))
+            self._write(self._run.deliver, whole._asdict() | {"receipt": None})
+        return _AGED_AT_ONCE in (len(ancient), len(answered))
+
+    def _oldest(self, statement: sa.Select[Any], before: Instant) -> list[Stretch]:
+        return [Stretch(*row) for row in self._rows(statement, before=before, limit=_AGED_AT_ONCE)]
+
+    def _drop_stretches(self, stretches: Iterable[Stretch]) -> None:
+        self._write(self._run.drop_delivery, [of_producer(one) | {"the_first": one.first} for one in stretches])
 
     def add_batch(self, batch: Batch) -> None:
         """Add a manifest row; a `StaleWrite` when its id is there already."""
@@ -123,17 +153,33 @@ class SqlTransaction:
     def batches(self, model: str, kind: str, window: Window | None = None) -> list[Batch]:
         """Return the batches that touch the window, oldest first, ties by id."""
         start, end = (window.start, window.end) if window else (TIME_MIN, TIME_MAX)
-        return [_batch(row) for row in self._rows(self._run.batches, model=model, kind=kind, start=start, end=end)]
+        return [as_batch(row) for row in self._rows(self._run.batches, model=model, kind=kind, start=start, end=end)]
 
     def batch(self, batch_id: str) -> Batch | None:
         """Return a batch by its id."""
         rows = self._rows(self._run.batch, batch_id=batch_id)
-        return _batch(rows[0]) if rows else None
+        return as_batch(rows[0]) if rows else None
 
-    def pending(self, model: str | None = None) -> list[Batch]:
+    def pending(self, model: str | None = None, *, rows: int | None = None) -> list[Batch]:
         """Return the batches that are not in the profiles yet, in order of commit."""
-        rows = self._rows(self._run.pending) if model is None else self._rows(self._run.pending_of, model=model)
-        return [_batch(row) for row in rows]
+        statement, of = (self._run.pending, {}) if model is None else (self._run.pending_of, {"model": model})
+        found: list[Batch] = []
+        held = 0
+        self.check()
+        # Row by row, or PostgreSQL's driver would fetch what nobody looks at.
+        options = {"stream_results": True}
+        run = self._connection.execute
+        with mapped(self._name, "read", self), run(statement, of, execution_options=options) as they_come:
+            for row in they_come:
+                found.append(as_batch(row))
+                held += found[-1].rows
+                if rows is not None and held >= rows:
+                    break
+        return found
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many batches of each model are pending."""
+        return dict(self._rows(self._run.waiting))
 
     def settle(self, batch_ids: Sequence[str]) -> None:
         """Mark batches as profiled; a `StaleWrite` when one is not pending."""
@@ -141,7 +187,7 @@ class SqlTransaction:
 
     def replace_batches(self, batch_ids: Sequence[str], by: Sequence[Batch] = ()) -> None:
         """Put batches in the place of others, which are no more, and note that their paths have left."""
-        for ids in _listed(batch_ids):
+        for ids in listed(batch_ids, "batch_id"):
             self._write(self._run.note_removed, {"ids": ids, "seconds": int(time.time())})
         self._each_of(self._run.drop_batches, batch_ids, "is not there")
         for batch in by:
@@ -158,12 +204,8 @@ class SqlTransaction:
 
     def forget_removed(self, paths: Sequence[str]) -> None:
         """Note no longer that these paths have left."""
-        for listed in _listed(paths):
-            self._write(self._run.forget_removed, {"ids": listed})
-
-    def repend(self, model: str) -> None:
-        """Make every batch of predictions and outcomes pending again."""
-        self._write(self._run.repend, {"the_model": model})
+        for ids in listed(paths, "path"):
+            self._write(self._run.forget_removed, {"ids": ids})
 
     def tally(self, model: str, counts: Mapping[str, int]) -> None:
         """Add to a model's running totals, by name."""
@@ -188,7 +230,9 @@ class SqlTransaction:
 
     def hold(self, model: str, halves: Sequence[Half]) -> None:
         """Hold halves of predictions; one that is held already is passed over."""
-        self._write(self._run.hold, [{"model": model} | half._asdict() for half in halves])
+        self._write(self._run.hold, [{"model": model, "paired": False} | half._asdict() for half in halves])
+        for ids in listed((half.half_id for half in halves), "half_id"):
+            self._write(self._run.pair, {"the_model": model, "ids": ids})
         if halves:
             self._note(model)
 
@@ -198,20 +242,19 @@ class SqlTransaction:
 
     def halves(self, model: str, before: Instant, limit: int) -> list[list[Half]]:
         """Return so many pairs of halves, and lone ones that were held before an instant, in the order of holding."""
-        rows = self._rows(self._run.halves, model=model, before=before, limit=limit)
-        return [
-            [Half(half_id, *first)] + ([Half(half_id, *other)] if other[0] is not None else [])
-            for half_id, first, other in ((row[0], row[1:4], row[4:]) for row in rows)
-        ]
+        pairs = self._rows(self._run.pairs, model=model, limit=limit)
+        alone = self._rows(self._run.alone, model=model, before=before, limit=limit)
+        held = sorted([*pairs, *alone], key=itemgetter(0))[:limit]
+        return [[Half(half_id, *one[:3]), *([Half(half_id, *one[3:])] if one[3:] else [])] for _, half_id, *one in held]
 
     def release(self, model: str, half_ids: Sequence[str]) -> None:
         """Hold no longer what has these ids."""
-        for ids in _listed(half_ids):
+        for ids in listed(half_ids, "half_id"):
             self._write(self._run.release, {"the_model": model, "ids": ids})
 
     def add_profiles(self, model: str, scale: str, profiles: Mapping[ProfileKey, bytes]) -> None:
         """Replace (or insert) the packed profiles of these keys."""
-        names = {(key.version, key.role, _segment_text(key.segment)) for key in profiles}
+        names = {(key.version, key.role, segment_text(key.segment)) for key in profiles}
         numbers = self._series(model, scale)
         if missing := sorted(names - numbers.keys()):
             common = {"model": model, "scale": scale}
@@ -220,13 +263,20 @@ class SqlTransaction:
             numbers = self._series(model, scale)
             self._note(model)
         self._write(
-            self._run.add_profile, [_profile_row(numbers, key) | {"body": body} for key, body in profiles.items()]
+            self._run.add_profile, [profile_row(numbers, key) | {"body": body} for key, body in profiles.items()]
         )
 
-    def profiles(self, model: str, scale: str, window: Window) -> dict[ProfileKey, bytes]:
+    def profiles(
+        self, model: str, scale: str, window: Window, *, segment: tuple[tuple[str, str], ...] | None = None
+    ) -> dict[ProfileKey, bytes]:
         """Return the packed profiles inside the window, in order of their keys."""
+        those = {"model": model, "scale": scale, "start": window.start, "end": window.end}
+        if segment is None:
+            rows = self._rows(self._run.profiles, **those)
+        else:
+            rows = self._rows(self._run.profiles_of_segment, **those, segment=segment_text(segment))
         found: dict[int, list[Any]] = {}
-        for row in self._rows(self._run.profiles, model=model, scale=scale, start=window.start, end=window.end):
+        for row in rows:
             found.setdefault(row[0], []).append(row)
         names = {
             number: (name[0], name[1], _segment.decode(name[2])) for name, number in self._series(model, scale).items()
@@ -240,7 +290,7 @@ class SqlTransaction:
     def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:
         """Remove profiles."""
         numbers = self._series(model, scale)
-        places = [_profile_row(numbers, key) for key in keys if _series_name(key) in numbers]
+        places = [profile_row(numbers, key) for key in keys if series_name(key) in numbers]
         self._write(
             self._run.drop_profile, [{f"the_{name}": value for name, value in place.items()} for place in places]
         )
@@ -255,7 +305,7 @@ class SqlTransaction:
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:
         """Store verdicts; a later one of the same fingerprint and window replaces the earlier, in its place."""
-        self._write(self._run.add_verdict, [_verdict_row(model, verdict) for verdict in verdicts])
+        self._write(self._run.add_verdict, [verdict_row(model, verdict) for verdict in verdicts])
         if verdicts:
             self._note(model)
 
@@ -271,14 +321,8 @@ class SqlTransaction:
 
     def post(self, command: Command) -> None:
         """Put a command into the outbox, unless its key is there already."""
-        row = {
-            "key": command.key,
-            "model": command.model,
-            "name": command.name,
-            "body": command.body,
-            "due": command.due,
-        }
-        self._write(self._run.post, row)
+        row = {"key": command.key, "model": command.model, "name": command.name}
+        self._write(self._run.post, row | {"body": command.body, "due": command.due})
         self._note(command.model)
 
     def due(self, model: str, now: Instant) -> list[Command]:
@@ -315,7 +359,7 @@ class SqlTransaction:
 
     def _each_of(self, statement: sa.Executable, batch_ids: Sequence[str], otherwise: str) -> None:
         """Run a statement on batches, each of which it must change."""
-        changed = sum(self._write(statement, {"ids": ids}) for ids in _listed(batch_ids))
+        changed = sum(self._write(statement, {"ids": ids}) for ids in listed(batch_ids, "batch_id"))
         if changed < len(set(batch_ids)):
             raise StaleWrite(f"one of {len(batch_ids)} batches {otherwise}; read the manifest again")
 
@@ -354,43 +398,3 @@ class SqlTransaction:
             raise IllegalMove("the transaction has ended; begin another one")
         if self.has_failed:
             raise OutsideError(f"control store {self._name} has failed in this transaction; begin another one")
-
-
-def _listed(ids: Iterable[str]) -> Iterator[str]:
-    """Yield the ids as JSON arrays of a bounded length."""
-    everything = list(ids)
-    for first in range(0, len(everything), _IDS_AT_ONCE):
-        part = everything[first : first + _IDS_AT_ONCE]
-        if any("\0" in prediction_id for prediction_id in part):
-            # SQLite would cut the id there, PostgreSQL refuse it: two predictions might pass for one.
-            bad = next(prediction_id for prediction_id in part if "\0" in prediction_id)
-            raise DataError(Mistake("prediction_id", "holds a NUL character", bad))
-        try:
-            yield msgspec.json.encode(part).decode()
-        except UnicodeError as error:
-            raise DataError(Mistake("prediction_id", f"is not Unicode text: {error}")) from error
-
-
-@lru_cache(maxsize=4096)
-def _segment_text(segment: tuple[tuple[str, str], ...]) -> str:
-    return canonical_json(segment).decode()
-
-
-def _series_name(key: ProfileKey) -> tuple[str, str, str]:
-    return key.version, key.role, _segment_text(key.segment)
-
-
-def _profile_row(numbers: Mapping[tuple[str, str, str], int], key: ProfileKey) -> dict[str, Any]:
-    return {"series": numbers[_series_name(key)], "window_start": key.window.start, "window_end": key.window.end}
-
-
-def _verdict_row(model: str, verdict: Verdict) -> dict[str, Any]:
-    start, end = (verdict.window.start, verdict.window.end) if verdict.window else (TIME_MIN, TIME_MAX)
-    body = msgspec.msgpack.encode(verdict)
-    row = {"model": model, "window_start": start, "window_end": end, "body": body}
-    return row | {"fingerprint": verdict.fingerprint, "check_name": verdict.check}
-
-
-def _batch(row: Sequence[Any]) -> Batch:
-    number, batch_id, model, kind, path, rows, start, end, written_at, pending = row
-    return Batch(batch_id, model, kind, path, rows, Window(start, end), written_at, bool(pending), number)

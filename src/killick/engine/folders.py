@@ -163,10 +163,16 @@ class FolderWatch:
 
     def _begun(self, reader: FileReader) -> _UnderWay | None:
         """Return the file that is under way, or else begin the next."""
-        if self._under_way is None and self._waiting:
+        while self._under_way is None and self._waiting:
             file = self._waiting.popleft()
-            self._under_way = _UnderWay(file, reader.batches(file, self._present[file.path].modified))
+            if seen := self._as_found(file):
+                self._under_way = _UnderWay(file, reader.batches(file, seen.modified))
         return self._under_way
+
+    def _as_found(self, file: Due) -> Seen | None:
+        """Return a file as the last look saw it; None if it has been removed or written anew since it was found."""
+        seen = self._present.get(file.path)
+        return seen if seen and producer_of(self._folder, seen) == file.producer else None
 
     def _note(self, ended: Mapping[Due, str], now: Instant) -> None:
         """Note files as taken, and why each that could not be read could not, once."""
@@ -191,4 +197,4 @@ class FolderWatch:
             t.tally(self.model, {"files.taken": len(fresh) - len(told), "files.unreadable": len(told)})
         if revision == self._revision:
             self._revision += 1
-        self._taken |= {self._present[file.path]: file.producer for file in ended}
+        self._taken |= {seen: file.producer for file in ended if (seen := self._as_found(file))}

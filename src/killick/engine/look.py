@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from killick.clock import Instant
     from killick.engine.world import World
     from killick.ports.control import ProfileKey
+    from killick.profiles.cells import Ints
     from killick.profiles.profile import Profile
     from killick.profiles.scale import Scale
 
@@ -48,7 +49,8 @@ class Counted(msgspec.Struct, frozen=True):
 class Maturity(msgspec.Struct, frozen=True):
     """How far the labels of a window have come: predictions, labels that are in, and how many should be by now.
 
-    `expected` is None while no window was ever seen to this age.
+    `expected` is None while no window is old enough to say anything; of one that is older than what was seen of delays,
+    it is what was seen, and more may come.
     """
 
     start: int
@@ -94,12 +96,13 @@ def counted_in(
         segment: of one segment, the whole being `{}`; None: of all.
         packed: with the profiles themselves.
     """
-    held, _ = _profiles(world, model, window)
+    held, scale = _profiles(world, model, window, None if segment is None or segment else ())
     found = []
-    for key, (body, profile) in held.items():
+    for key, body in held.items():
         named = dict(key.segment)
-        if version in (None, key.version) and (segment is None or named == dict(segment)):
-            start, end = key.window.start, key.window.end
+        # Asked before it is unpacked, which costs a hundred times as much.
+        if scale is not None and version in (None, key.version) and (segment is None or named == dict(segment)):
+            profile, start, end = unpack_profile(body, scale), key.window.start, key.window.end
             held_in = (profile.rows, stands_for(profile), labels_in(profile), body if packed else None)
             found.append(Counted(key.version, key.role, named, start, end, *held_in))
     return found
@@ -107,16 +110,21 @@ def counted_in(
 
 def maturity_of(world: World, model: str, now: Instant, window: Window = EVER) -> list[Maturity]:
     """Return how far the labels of each window have come, oldest first, versions and roles but shadows together."""
-    held, scale = _profiles(world, model, EVER)
-    whole: dict[Window, Profile] = {}
-    for key, (_, profile) in held.items():
-        if not key.segment and key.role != "shadow":
-            whole[key.window] = whole[key.window] + profile if key.window in whole else profile
-    if not whole or scale is None or scale.delay is None:
+    # Of every window, whichever are asked for: the old ones say how long labels take. Of the whole alone.
+    held, scale = _profiles(world, model, EVER, segment=())
+    if scale is None or scale.delay is None:
         return []
-    windows = sorted(whole)
-    predictions = np.array([whole[one].rows for one in windows])
-    labels = np.stack([whole[one].counts_of(LABEL_DELAY) for one in windows])
+    counted: dict[Window, tuple[int, Ints]] = {}
+    for key, body in held.items():
+        if key.role != "shadow":
+            profile = unpack_profile(body, scale)
+            rows, came = counted.get(key.window, (0, 0))
+            counted[key.window] = (rows + profile.rows, came + profile.counts_of(LABEL_DELAY))
+    if not counted:
+        return []
+    windows = sorted(counted)
+    predictions = np.array([counted[one][0] for one in windows])
+    labels = np.stack([counted[one][1] for one in windows])
     ends = bucket_ends()
     # A label can be waited for until the present, and a window's youngest prediction is as young as its end.
     ages = np.array([max(now - one.end, 0) for one in windows])
@@ -158,11 +166,13 @@ def stands_for(profile: Profile) -> float:
     return float(profile.sums_of(SERVICE)[WEIGHTS]) if profile.scale.service else float(profile.rows)
 
 
-def _profiles(world: World, model: str, window: Window) -> tuple[dict[ProfileKey, tuple[bytes, Profile]], Scale | None]:
+def _profiles(
+    world: World, model: str, window: Window, segment: tuple[tuple[str, str], ...] | None
+) -> tuple[dict[ProfileKey, bytes], Scale | None]:
+    """Return packed profiles, which are to be unpacked one at a time: a year of a segmented model fills the memory."""
     with world.control.transaction() as t:
         reference = t.get("reference", model, "training")
         if reference is None:
             return {}, None
         scale = unpack_reference(reference.body).scale
-        held = t.profiles(model, scale.fingerprint, window)
-    return {key: (body, unpack_profile(body, scale)) for key, body in held.items()}, scale
+        return t.profiles(model, scale.fingerprint, window, segment=segment), scale

@@ -30,21 +30,21 @@ class Found:
 def look(control: Control, archive: Archive, now: Instant) -> Found:
     """Ask the store, and write a small file to the archive and remove it. The reasons tell nothing about the machine.
 
-    Cost: one transaction, one durable file.
+    Cost: one transaction, and of each model that has batches pending a look at the first; one durable file.
     """
-    reasons, backlog = [], 0
+    reasons: list[str] = []
+    waiting: dict[str, int] = {}
     oldest: dict[str, Instant] = {}
     try:
         with control.transaction() as t:
-            pending = t.pending()
+            waiting = t.waiting()
+            oldest = {model: t.pending(model, rows=1)[0].written_at for model in waiting}
     except OutsideError:
         reasons.append("the control store does not answer")
-    else:
-        backlog = len(pending)
-        for batch in pending:
-            oldest[batch.model] = min(batch.written_at, oldest.get(batch.model, batch.written_at))
     try:
         archive.remove(archive.write_run("", "readiness", "probe", np.array([[now]])))
     except OutsideError:
         reasons.append("the archive cannot be written")
-    return Found(tuple(reasons), backlog, {model: max(0, now - at) / SECOND for model, at in oldest.items()})
+    return Found(
+        tuple(reasons), sum(waiting.values()), {model: max(0, now - at) / SECOND for model, at in oldest.items()}
+    )

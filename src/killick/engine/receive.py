@@ -29,7 +29,7 @@ from killick.telemetry.quarantine import Rejected  # noqa: TC001 - msgspec reads
 from killick.wire.decode import as_changes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from killick.clock import Instant
     from killick.engine.world import World
@@ -39,6 +39,9 @@ PREDICTIONS, OUTCOMES, GAUGES, CHANGES = "predictions", "outcomes", "gauges", "c
 # What shadows said is sent with the predictions, and lies in files of its own: nobody was answered by it.
 SHADOWS = "shadows"
 PROFILED = (PREDICTIONS, SHADOWS, OUTCOMES)
+# What stands before the name that a sender gave itself: Killick is a producer too, of pairs of halves, of folders and
+# of replays, and whoever took one of those names would have their deliveries pass for repetitions.
+OUTSIDE = "p:"
 # Rows that could not be used, of each model: enough to see what is wrong, and no store of its own.
 QUARANTINED_MAX = 1_000
 # The answer to a delivery whose rows were taken so long ago that nobody remembers how many they were.
@@ -82,7 +85,8 @@ def commit(world: World, deliveries: Sequence[Delivery], now: Instant, attempt: 
 
     Args:
         world: where they are kept.
-        deliveries: what was sent; of one that is in it twice, the second is a repetition.
+        deliveries: what was sent; of one that is in it twice, the second is a repetition. No file is written for one
+            that was taken before, nor while the store does not answer.
         now: when it came.
         attempt: another number each time that other deliveries may be in the group. Files are named by it: a commit
             of which nobody knows whether it succeeded may have made one part of the manifest.
@@ -91,44 +95,52 @@ def commit(world: World, deliveries: Sequence[Delivery], now: Instant, attempt: 
         OutsideError: archive or store failed; nothing of any of them is there, and they may be sent again.
         DataError: one of them holds a row without a time; nothing of any of them is there.
     """
-    taken: dict[int, bytes] = {}
+    first = {_key(one): at for at, one in reversed(list(enumerate(deliveries)))}
+    answers = [Receipt(one.table.height, one.rejected) for one in deliveries]
     while True:
-        fresh = [(at, one) for at, one in enumerate(deliveries) if at not in taken]
-        answers = [Receipt(one.table.height, one.rejected) for one in deliveries]
-        batches = _written(world, fresh, now, attempt)
+        with world.control.transaction() as t:
+            taken = {key: known for key, at in first.items() if (known := _taken(t, deliveries[at], now))}
+        fresh = [(at, one) for at, one in enumerate(deliveries) if _key(one) not in taken and first[_key(one)] == at]
         try:
-            with world.control.transaction() as t:
-                for at, one in fresh:
-                    receipt = msgspec.json.encode(answers[at])
-                    known = t.deliver(one.model, one.kind, one.producer, one.sequence, receipt, now)
-                    if known is not None:
-                        taken[at] = known or _FORGOTTEN
-                    else:
-                        _count(t, one, now)
-                        _note_changes(t, one, now)
-                        if one.also:
-                            one.also(t)
-                _refuse_taken([at for at, _ in fresh], taken)
-                for batch in batches:
-                    t.add_batch(batch)
+            if fresh:
+                batches = _written(world, fresh, now, attempt)
+                with world.control.transaction() as t:
+                    for at, one in fresh:
+                        _take(t, one, answers[at], now)
+                    for batch in batches:
+                        t.add_batch(batch)
         except _TakenBeforeError:
-            # Seldom: a sender that did not hear the answer. The files hold rows that are there already; they are swept.
+            # Seldom: another process has taken it since. The files hold rows that are there already; they are swept.
             attempt = -attempt - 1
             continue
-        return [_again(taken[at]) if at in taken else answer for at, answer in enumerate(answers)]
-
-
-def _refuse_taken(fresh: Sequence[int], taken: Mapping[int, bytes]) -> None:
-    if any(at in taken for at in fresh):
-        raise _TakenBeforeError
+        given = [taken[_key(one)] if _key(one) in taken else answers[first[_key(one)]] for one in deliveries]
+        is_new = {at for at, _ in fresh}
+        return [msgspec.structs.replace(one, duplicate=at not in is_new) for at, one in enumerate(given)]
 
 
 class _TakenBeforeError(Exception):
     """A delivery of the group turned out to be in: the transaction is rolled back, and made without it."""
 
 
-def _again(receipt: bytes) -> Receipt:
-    return msgspec.structs.replace(msgspec.json.decode(receipt, type=Receipt), duplicate=True)
+def _key(delivery: Delivery) -> tuple[str, str, str, int]:
+    return delivery.model, delivery.kind, delivery.producer, delivery.sequence
+
+
+def _taken(t: Transaction, delivery: Delivery, now: Instant) -> Receipt | None:
+    """Return the answer that a delivery was given, if it was taken before."""
+    if not t.is_delivered(*_key(delivery)):
+        return None
+    return msgspec.json.decode(t.deliver(*_key(delivery), b"", now) or _FORGOTTEN, type=Receipt)
+
+
+def _take(t: Transaction, delivery: Delivery, answer: Receipt, now: Instant) -> None:
+    """Note a delivery and what is to be done with it."""
+    if t.deliver(*_key(delivery), msgspec.json.encode(answer), now) is not None:
+        raise _TakenBeforeError
+    _count(t, delivery, now)
+    _note_changes(t, delivery, now)
+    if delivery.also:
+        delivery.also(t)
 
 
 def _written(world: World, deliveries: Iterable[tuple[int, Delivery]], now: Instant, attempt: int) -> list[Batch]:
@@ -195,7 +207,7 @@ def _note_changes(t: Transaction, delivery: Delivery, now: Instant) -> None:
         return
     models = delivery.table["model"].fill_null("") if delivery.table.height else ()
     for model, change in zip(models, as_changes(delivery.table), strict=True):
-        record_change(Book(t, model, now, actor=delivery.actor or delivery.producer), change)
+        record_change(Book(t, model, now, actor=delivery.actor or delivery.producer.removeprefix(OUTSIDE)), change)
 
 
 class Receiver:
@@ -212,19 +224,25 @@ class Receiver:
         self._world = world
         self._now = now
         self._waiting: queue.Queue[_Waiting | None] = queue.Queue(_WAITING_MAX)
+        self._attempt = 0
+        self._is_closed = False
+        # Nothing comes in behind the end of what waits: nobody would answer it.
+        self._door = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="killick-receiver", daemon=True)
         self._thread.start()
-        self._attempt = 0
 
     def receive(self, delivery: Delivery) -> Receipt:
         """Make a delivery durable.
 
         Raises:
-            OutsideError: it could not be, and may be sent again.
+            OutsideError: it could not be, and may be sent again; or the receiver is closed.
         """
         waiting = _Waiting(delivery)
         try:
-            self._waiting.put_nowait(waiting)
+            with self._door:
+                if self._is_closed:
+                    raise OutsideError("the receiver is closed; send it again to the next")
+                self._waiting.put_nowait(waiting)
         except queue.Full:
             raise OutsideError(f"{_WAITING_MAX} deliveries wait to be written; come back later") from None
         return waiting.answer.result()
@@ -240,7 +258,10 @@ class Receiver:
 
     def close(self) -> None:
         """Commit what waits, and end the thread."""
-        self._waiting.put(None)
+        with self._door:
+            is_first, self._is_closed = not self._is_closed, True
+        if is_first:
+            self._waiting.put(None)
         self._thread.join()
 
     def _run(self) -> None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from killick.clock import Instant, Window
     from killick.ledger.entry import Entry
 
+# Producers that come once: each idempotency key is one, and so is a server, for what came without a name. Nothing of
+# theirs joins a stretch, so there would be a row for each, for a year.
+ONCE = ("key:", "server:")
+
 
 class Document(NamedTuple):
     """A named value that is replaced as a whole: a version, an alias, a traffic plan, an incident's state.
@@ -125,7 +129,7 @@ class Transaction(Protocol):
     def deliver(self, model: str, kind: str, producer: str, sequence: int, receipt: bytes, at: Instant) -> bytes | None:
         """Note that a delivery was taken and what was answered; None, or else the answer it was given before.
 
-        The answer of one that is so old that `age_deliveries` has merged it is empty.
+        The answer of one that is so old that `age_deliveries` has forgotten it is empty.
         """
         ...
 
@@ -137,10 +141,14 @@ class Transaction(Protocol):
         """Put what a function makes of it in the place of each answer, of whatever model, of more bytes than that."""
         ...
 
-    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> None:
+    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> bool:
         """Forget the answers to old deliveries, and of still older ones that they ever were.
 
-        Which sequences of a producer were taken, gaps included, is remembered as ranges.
+        Which sequences of a producer were taken, gaps included, is remembered as ranges; of those who come but `ONCE`,
+        nothing is. A call does a bounded part of it, and looks at nothing that was aged before.
+
+        Returns:
+            whether there is more to do, by the next call.
         """
         ...
 
@@ -160,8 +168,15 @@ class Transaction(Protocol):
         """Return a batch by its id."""
         ...
 
-    def pending(self, model: str | None = None) -> list[Batch]:
-        """Return the batches that are not in the profiles yet, of one model or of all, in order of commit."""
+    def pending(self, model: str | None = None, *, rows: int | None = None) -> list[Batch]:
+        """Return the batches that are not in the profiles yet, of one model or of all, in order of commit.
+
+        With `rows`, no more of them than it takes to hold so many rows: what comes after is not looked at.
+        """
+        ...
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many batches of each model are pending, by the names of those that have any, in order."""
         ...
 
     def settle(self, batch_ids: Sequence[str]) -> None:
@@ -194,10 +209,6 @@ class Transaction(Protocol):
         """Note no longer that these paths have left: their files are gone. One that is not noted is passed over."""
         ...
 
-    def repend(self, model: str) -> None:
-        """Make every batch of predictions and outcomes pending again: they are to be profiled anew."""
-        ...
-
     def tally(self, model: str, counts: Mapping[str, int]) -> None:
         """Add to a model's running totals, by name."""
         ...
@@ -223,7 +234,11 @@ class Transaction(Protocol):
         ...
 
     def halves(self, model: str, before: Instant, limit: int) -> list[list[Half]]:
-        """Return so many pairs of halves, and lone ones that were held before an instant, in the order of holding."""
+        """Return so many pairs of halves, and lone ones that were held before an instant, in the order of holding.
+
+        Lone ones that are not so old are not looked at. Where there are more than `limit`, the first pairs and the
+        oldest lone ones are taken.
+        """
         ...
 
     def release(self, model: str, half_ids: Sequence[str]) -> None:
@@ -234,8 +249,13 @@ class Transaction(Protocol):
         """Replace (or insert) the packed profiles of these keys, on the scale of this fingerprint."""
         ...
 
-    def profiles(self, model: str, scale: str, window: Window) -> dict[ProfileKey, bytes]:
-        """Return the packed profiles whose windows lie wholly inside the window, in order of their keys."""
+    def profiles(
+        self, model: str, scale: str, window: Window, *, segment: tuple[tuple[str, str], ...] | None = None
+    ) -> dict[ProfileKey, bytes]:
+        """Return the packed profiles whose windows lie wholly inside the window, in order of their keys.
+
+        Of one segment, the whole being `()`, or (None) of all.
+        """
         ...
 
     def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:

@@ -7,6 +7,7 @@ import secrets
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from killick.engine.receive import OUTSIDE
 from killick.server.problems import Refused
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ SEQUENCE_MAX = 2**63 - 1
 
 
 class Sender(NamedTuple):
-    """A producer, and the number that it gave a batch."""
+    """A producer, by its name in the store, and the number that it gave a batch."""
 
     producer: str
     sequence: int
@@ -49,7 +50,7 @@ class Senders:
             return self.own(model, kind)
         if producer is None or sequence is None:
             raise Refused(400, "Killick-Producer and Killick-Sequence belong together: give both, or neither")
-        return Sender(_text("Killick-Producer", producer), _number(sequence))
+        return Sender(OUTSIDE + _text("Killick-Producer", producer), _number(sequence))
 
     def own(self, model: str, kind: str) -> Sender:
         """Return a new sender, for what came without a name."""

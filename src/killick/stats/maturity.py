@@ -47,9 +47,10 @@ def labelled_shares(predictions: Ints, labels: Ints, ages: Ints, ends: Ints) -> 
 
 
 def expected_labels(predictions: int, age: int, shares: Floats, ends: Ints) -> float | None:
-    """Return how many labels a window of this age should have by now; None when nothing so old was ever seen.
+    """Return how many labels a window of this age should have by now; None while nothing is known of any delay.
 
     Between the ends of buckets the share grows evenly with the logarithm of the age, as delays spread over doublings.
+    Beyond the last bucket that was seen it stays as it is there: so many at least, since what comes later is unknown.
 
     >>> expected_labels(200, 2, np.array([0.5, 0.75]), np.array([1, 2]))
     150.0
@@ -60,8 +61,6 @@ def expected_labels(predictions: int, age: int, shares: Floats, ends: Ints) -> f
     last = int(np.flatnonzero(known)[-1])
     if age <= 0:
         return 0.0
-    if age > ends[last] and last + 1 < len(ends):
-        return float(predictions * shares[last])
     times = np.concatenate([[ends[0] / 2], ends[: last + 1]]).astype(np.float64)
     levels = np.concatenate([[0.0], shares[: last + 1]])
     return float(predictions * np.interp(np.log(age), np.log(times), levels))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,7 @@ from killick.errors import IllegalMove, StaleWrite
 from killick.identity import canonical_json
 from killick.ledger.entry import GENESIS, Entry
 from killick.ports.control import (
+    ONCE,
     Batch,
     Command,
     Document,
@@ -28,7 +30,7 @@ from killick.ports.control import (
     Stretch,
     merge_stretches,
 )
-from killick.testing.control_stored import ByWindow, Stored
+from killick.testing.control_stored import ByWindow, Stored, touches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -121,23 +123,20 @@ class MemoryTransaction:
 
     def deliver(self, model: str, kind: str, producer: str, sequence: int, receipt: bytes, at: Instant) -> bytes | None:
         """Note a delivery; None, or the answer that it was given before."""
-        deliveries = self._read().deliveries
-        if self.is_delivered(model, kind, producer, sequence):
-            return next(
-                known
-                for (*key, first), (stretch, known) in deliveries.items()
-                if tuple(key) == (model, kind, producer) and first <= sequence <= stretch.last
-            )
-        stretch = Stretch(model, kind, producer, sequence, sequence, at)
-        self._set(deliveries, (model, kind, producer, sequence), (stretch, receipt))
-        return None
+        if (answer := self._answer(model, kind, producer, sequence)) is None:
+            stretch = Stretch(model, kind, producer, sequence, sequence, at)
+            self._set(self._read().deliveries, (model, kind, producer, sequence), (stretch, receipt))
+        return answer
 
     def is_delivered(self, model: str, kind: str, producer: str, sequence: int) -> bool:
         """Whether a delivery was taken."""
-        return any(
-            tuple(key) == (model, kind, producer) and first <= sequence <= stretch.last
-            for (*key, first), (stretch, _) in self._read().deliveries.items()
-        )
+        return self._answer(model, kind, producer, sequence) is not None
+
+    def _answer(self, model: str, kind: str, producer: str, sequence: int) -> bytes | None:
+        for (*key, first), (stretch, receipt) in self._read().deliveries.items():
+            if key == [model, kind, producer] and first <= sequence <= stretch.last:
+                return receipt
+        return None
 
     def redact(self, longer_than: int, rewrite: Callable[[bytes], bytes]) -> None:
         """Put what a function makes of it in the place of each long answer."""
@@ -146,14 +145,16 @@ class MemoryTransaction:
             if len(receipt) > longer_than:
                 self._set(deliveries, key, (stretch, rewrite(receipt)))
 
-    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> None:
+    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> bool:
         """Forget the answers to old deliveries, and of still older ones that they ever were."""
         deliveries = self._read().deliveries
         old = [(key, stretch) for key, (stretch, _) in sorted(deliveries.items()) if stretch.at < merge_before]
         for key, _ in old:
             self._drop(deliveries, key)
-        for stretch in merge_stretches(stretch for _, stretch in old if stretch.at >= drop_before):
+        kept = (one for _, one in old if one.at >= drop_before and not one.producer.startswith(ONCE))
+        for stretch in merge_stretches(kept):
             self._set(deliveries, stretch[:4], (stretch, b""))
+        return False
 
     def add_batch(self, batch: Batch) -> None:
         """Add a manifest row; a `StaleWrite` when its id is there already."""
@@ -168,18 +169,28 @@ class MemoryTransaction:
     def batches(self, model: str, kind: str, window: Window | None = None) -> list[Batch]:
         """Return the batches that touch the window, oldest first, ties by id."""
         mine = [batch for batch in self._read().batches.values() if (batch.model, batch.kind) == (model, kind)]
-        found = [batch for batch in mine if window is None or _touches(batch.window, window)]
+        found = [batch for batch in mine if window is None or touches(batch.window, window)]
         return sorted(found, key=lambda batch: (batch.window.start, batch.batch_id))
 
     def batch(self, batch_id: str) -> Batch | None:
         """Return a batch by its id."""
         return self._read().batches.get(batch_id)
 
-    def pending(self, model: str | None = None) -> list[Batch]:
+    def pending(self, model: str | None = None, *, rows: int | None = None) -> list[Batch]:
         """Return the batches that are not in the profiles yet, in order of commit."""
         kept = self._read()
-        waiting = sorted((kept.batches[name] for name in kept.pending), key=lambda batch: batch.number)
-        return [batch for batch in waiting if model in (None, batch.model)]
+        found: list[Batch] = []
+        for batch in sorted((kept.batches[name] for name in kept.pending), key=lambda batch: batch.number):
+            if rows is not None and found and sum(one.rows for one in found) >= rows:
+                break
+            if model in (None, batch.model):
+                found.append(batch)
+        return found
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many batches of each model are pending."""
+        kept = self._read()
+        return dict(sorted(Counter(kept.batches[name].model for name in kept.pending).items()))
 
     def settle(self, batch_ids: Sequence[str]) -> None:
         """Mark batches as profiled; a `StaleWrite` when one is not pending."""
@@ -215,14 +226,6 @@ class MemoryTransaction:
         """Note no longer that these paths have left."""
         for path in paths:
             self._drop(self._read().removed, path)
-
-    def repend(self, model: str) -> None:
-        """Make every batch of predictions and outcomes pending again."""
-        kept = self._read()
-        for name, batch in list(kept.batches.items()):
-            if batch.model == model and batch.kind in ("predictions", "shadows", "outcomes"):
-                self._set(kept.batches, name, replace(batch, pending=True))
-                self._set(kept.pending, name, None)
 
     def tally(self, model: str, counts: Mapping[str, int]) -> None:
         """Add to a model's running totals, by name."""
@@ -268,7 +271,10 @@ class MemoryTransaction:
         found: dict[str, list[Half]] = {}
         for half in self._read().halves.get(model, {}).values():
             found.setdefault(half.half_id, []).append(half)
-        return [held for held in found.values() if len(held) == _PAIR or held[0].at < before][:limit]
+        pairs = [held for held in found.values() if len(held) == _PAIR]
+        alone = [held for held in found.values() if len(held) < _PAIR and held[0].at < before]
+        chosen = {held[0] for held in pairs[:limit] + sorted(alone, key=lambda held: held[0].at)[:limit]}
+        return [held for held in found.values() if held[0] in chosen][:limit]
 
     def release(self, model: str, half_ids: Sequence[str]) -> None:
         """Hold no longer what has these ids."""
@@ -284,7 +290,9 @@ class MemoryTransaction:
         if profiles:
             self._note(model)
 
-    def profiles(self, model: str, scale: str, window: Window) -> dict[ProfileKey, bytes]:
+    def profiles(
+        self, model: str, scale: str, window: Window, *, segment: tuple[tuple[str, str], ...] | None = None
+    ) -> dict[ProfileKey, bytes]:
         """Return the packed profiles inside the window, in order of their keys."""
         series: dict[tuple[Any, ...], list[tuple[Window, bytes]]] = {}
         for found, row in self._read().profiles.get((model, scale), ByWindow()).inside(window):
@@ -293,6 +301,7 @@ class MemoryTransaction:
         return {
             ProfileKey(name[0], name[1], name[2], found): body
             for name in sorted(series)
+            if segment in (None, name[2])
             for found, body in series[name]
         }
 
@@ -389,7 +398,3 @@ class MemoryTransaction:
         if key in rows:
             before = rows.pop(key)
             self._undo.append(lambda: rows.__setitem__(key, before))
-
-
-def _touches(one: Window, other: Window) -> bool:
-    return one.start < other.end and other.start < one.end

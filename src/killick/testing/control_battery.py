@@ -82,11 +82,10 @@ def a_transaction_sees_its_own_writes(make: Make) -> None:
     """What was written a line above is there, before anything is committed."""
     with make().transaction() as t:
         _write_everything(t, 1)
-        document, batch = t.get("alias", MODEL, "live-1"), t.batch("batch-1")
+        document, (batch,) = t.get("alias", MODEL, "live-1"), t.batches(MODEL, "predictions")
         assert document is not None
         assert (document.body, document.revision) == (b"body 1", 1)
         assert batch == a_batch(1)
-        assert t.batches(MODEL, "predictions") == [batch]
         assert t.pending(MODEL) == [batch]
         assert t.deliver(MODEL, "predictions", "host", 1, b"again", 9) == b"taken 1"
         assert t.tallies(MODEL) == {"accepted": 1}
@@ -233,9 +232,13 @@ def _everything(control: Control) -> list[object]:
             t.documents("alias", MODEL),
             t.batches(MODEL, "predictions"),
             t.pending(),
+            t.waiting(),
+            t.paths(),
+            [t.is_delivered(MODEL, "predictions", "host", number) for number in (1, 2)],
             t.tallies(MODEL),
             t.quarantined(MODEL, 9),
             t.halves(MODEL, before=9, limit=9),
+            t.holding(),
             t.profiles(MODEL, SCALE, Window(0, 99 * HOUR)),
             t.verdicts(MODEL),
             t.due(MODEL, 99),

@@ -126,6 +126,9 @@ def profiles_are_found_by_the_window_that_holds_them(make: Make) -> None:
         assert list(t.profiles(MODEL, SCALE, Window(HOUR, 3 * HOUR))) == sorted(k for k in keys if k != a_key(3))
         assert t.profiles(MODEL, SCALE, Window(HOUR + 1, 2 * HOUR)) == {}
         assert t.profiles(MODEL, "unknown scale", Window(0, 24 * HOUR)) == {}
+        for segment in {key.segment for key in everything} | {(("city", "nowhere"),)}:
+            found = t.profiles(MODEL, SCALE, Window(0, 24 * HOUR), segment=segment)
+            assert found == {key: body for key, body in everything.items() if key.segment == segment}
 
 
 def profiles_are_replaced_and_dropped(make: Make) -> None:

@@ -85,3 +85,8 @@ class Stored:
 
 def _copied(held: Any) -> Any:  # noqa: ANN401 - a container of the store, or one of the frozen values in it
     return held.copy() if isinstance(held, dict | ByWindow) else held
+
+
+def touches(one: Window, other: Window) -> bool:
+    """Whether two windows have an instant in common."""
+    return one.start < other.end and other.start < one.end

@@ -27,11 +27,10 @@ def a_batch_is_added_once(make: Make) -> None:
             t.add_batch(a_batch(1, model="another"))
     with control.transaction() as t:
         assert [batch.batch_id for batch in t.batches(MODEL, "predictions")] == ["batch-1", "batch-2"]
-        first, second = t.batch("batch-2"), t.batch("batch-1")
+        second, first = t.batches(MODEL, "predictions")
         assert first == a_batch(2)
         assert second == a_batch(1)
         assert 0 < first.number < second.number
-        assert t.batch("batch-3") is None
 
 
 def batches_are_found_by_the_window_they_touch(make: Make) -> None:
@@ -52,7 +51,7 @@ def batches_are_found_by_the_window_they_touch(make: Make) -> None:
 
 
 def a_batch_is_pending_until_it_is_settled(make: Make) -> None:
-    """In the order of commit; settled once, all that are named or none; made pending again only when asked to be."""
+    """In the order of commit; settled once, all that are named or none."""
     control = make()
     with control.transaction() as t:
         for number in (3, 1, 2):
@@ -61,19 +60,28 @@ def a_batch_is_pending_until_it_is_settled(make: Make) -> None:
         t.add_batch(a_batch(5, pending=False))
         assert _pending(t) == ["batch-3", "batch-1", "batch-2", "batch-4"]
         assert _pending(t, MODEL) == ["batch-3", "batch-1", "batch-2"]
+        assert t.waiting() == {"another": 1, MODEL: 3}
         t.settle(["batch-1", "batch-3"])
     for taken in (["batch-2", "batch-1"], ["batch-5"], ["nobody"]):
         with raises(StaleWrite), control.transaction() as t:
             t.settle(taken)
     with control.transaction() as t:
         assert _pending(t, MODEL) == ["batch-2"]
-        settled = t.batch("batch-1")
-        assert settled is not None
-        assert not settled.pending
-        t.add_batch(a_batch(6, kind="prediction-ids", pending=False))
-        assert t.paths() == {a_batch(number).path for number in range(1, 7)}
-        t.repend(MODEL)
-        assert _pending(t, MODEL) == ["batch-3", "batch-1", "batch-2", "batch-5"]
+        assert [batch.pending for batch in t.batches(MODEL, "predictions")] == [False, True, False, False]
+        assert t.paths() == {a_batch(number).path for number in range(1, 6)}
+        assert t.waiting() == {"another": 1, MODEL: 1}
+
+
+def as_many_pending_batches_are_listed_as_hold_so_many_rows(make: Make) -> None:
+    """The first ones, until there are rows enough: one at least, and all where there are not so many."""
+    with make().transaction() as t:
+        for number, rows in ((1, 10), (2, 0), (3, 30), (4, 5)):
+            t.add_batch(a_batch(number, rows=rows))
+        t.add_batch(a_batch(5, model="another", rows=7))
+        for rows, expected in ((1, [1]), (10, [1]), (11, [1, 2, 3]), (41, [1, 2, 3, 4]), (99, [1, 2, 3, 4])):
+            assert _pending(t, MODEL, rows) == [f"batch-{number}" for number in expected]
+        assert _pending(t, rows=46) == [f"batch-{number}" for number in range(1, 6)]
+        assert _pending(t, rows=1) == ["batch-1"]
 
 
 def batches_are_replaced_as_one(make: Make) -> None:
@@ -85,12 +93,10 @@ def batches_are_replaced_as_one(make: Make) -> None:
     with raises(StaleWrite), control.transaction() as t:
         t.replace_batches(["batch-1", "nobody"], [a_batch(4)])
     with control.transaction() as t:
-        first = t.batch("batch-1")
-        assert first is not None
+        first = t.batches(MODEL, "predictions")[0]
         t.replace_batches(["batch-1", "batch-2"], [replace(a_batch(4, pending=False), number=first.number)])
-        merged = t.batch("batch-4")
-        assert merged is not None
-        assert merged.number == first.number
+        merged = t.batches(MODEL, "predictions")[-1]
+        assert (merged.batch_id, merged.number) == ("batch-4", first.number)
         t.replace_batches(["batch-3"])
         t.replace_batches([])
         assert [batch.batch_id for batch in t.batches(MODEL, "predictions")] == ["batch-4"]
@@ -154,12 +160,42 @@ def old_deliveries_are_remembered_without_their_answers(make: Make) -> None:
         for sequence, at in ((0, 10), (1, 11), (2, 12), (4, 13), (5, 99)):
             t.deliver(MODEL, "predictions", "host", sequence, b"%d" % sequence, at)
         t.deliver(MODEL, "predictions", "ancient", 0, b"0", 1)
-        t.age_deliveries(merge_before=50, drop_before=5)
-        t.age_deliveries(merge_before=50, drop_before=5)
+        _age(t, 11, 5)
+        _age(t, 50, 5)
+        _age(t, 50, 5)
     with control.transaction() as t:
         taken = [t.deliver(MODEL, "predictions", "host", sequence, b"new", 100) for sequence in range(7)]
         assert taken == [b"", b"", b"", None, b"", b"5", None]
         assert t.deliver(MODEL, "predictions", "ancient", 0, b"new", 100) is None
+
+
+def a_lone_old_delivery_loses_its_answer(make: Make) -> None:
+    """Also where it has no neighbour to be merged with, or one that is young."""
+    with make().transaction() as t:
+        t.deliver(MODEL, "predictions", "host", 7, b"7", 10)
+        t.deliver(MODEL, "predictions", "host", 8, b"8", 99)
+        _age(t, 50, 5)
+        assert [t.deliver(MODEL, "predictions", "host", sequence, b"new", 100) for sequence in (6, 7, 8)] == [
+            *(None, b"", b"8")
+        ]
+
+
+def who_comes_but_once_is_forgotten_with_the_answer(make: Make) -> None:
+    """An idempotency key is a producer of its own: none is kept as a stretch. Other producers are, many as they are."""
+    many = 2_100
+    with make().transaction() as t:
+        for number in range(many):
+            t.deliver(MODEL, "predictions", f"key:{number}", 0, b"0", number)
+        for producer in ("server:1", "p:key:1"):
+            t.deliver(MODEL, "predictions", producer, 0, b"0", 10)
+        t.deliver(MODEL, "predictions", "key:young", 0, b"young", many)
+        _age(t, many, 5)
+        assert [t.is_delivered(MODEL, "predictions", f"key:{number}", 0) for number in (0, 1_500, many - 1)] == [
+            *(False, False, False)
+        ]
+        assert not t.is_delivered(MODEL, "predictions", "server:1", 0)
+        assert t.deliver(MODEL, "predictions", "p:key:1", 0, b"new", many) == b""
+        assert t.deliver(MODEL, "predictions", "key:young", 0, b"new", many) == b"young"
 
 
 def totals_add_up(make: Make) -> None:
@@ -221,21 +257,42 @@ def pairs_are_found_however_many_requests_came_first(make: Make) -> None:
         assert [[half.part for half in held] for held in found] == [["request", "response"]] * 2
 
 
-def _pending(t: Transaction, model: str | None = None) -> list[str]:
-    return [batch.batch_id for batch in t.pending(model)]
+def pairs_and_old_lone_halves_come_in_the_order_of_holding(make: Make) -> None:
+    """However many young ones lie between them; of a bounded number, the first."""
+    with make().transaction() as t:
+        t.hold(MODEL, [Half(f"young-{at}", "request", 50, b"") for at in range(9)])
+        t.hold(MODEL, [Half("old-1", "response", 1, b""), Half("pair-1", "request", 2, b"")])
+        t.hold(MODEL, [Half("old-2", "request", 3, b""), Half("pair-2", "response", 4, b"")])
+        t.hold(MODEL, [Half("pair-2", "request", 50, b""), Half("pair-1", "response", 50, b"")])
+        for limit in (1, 2, 3, 9):
+            found = [held[0].half_id for held in t.halves(MODEL, before=9, limit=limit)]
+            assert found == ["old-1", "pair-1", "old-2", "pair-2"][:limit]
+
+
+def _pending(t: Transaction, model: str | None = None, rows: int | None = None) -> list[str]:
+    return [batch.batch_id for batch in t.pending(model, rows=rows)]
+
+
+def _age(t: Transaction, merge_before: int, drop_before: int) -> None:
+    while t.age_deliveries(merge_before, drop_before):
+        pass
 
 
 TELEMETRY_LAWS: tuple[Callable[[Make], None], ...] = (
     a_batch_is_added_once,
     batches_are_found_by_the_window_they_touch,
     a_batch_is_pending_until_it_is_settled,
+    as_many_pending_batches_are_listed_as_hold_so_many_rows,
     batches_are_replaced_as_one,
     paths_that_left_the_manifest_are_noted,
     a_delivery_is_taken_once,
     answers_are_rewritten,
     old_deliveries_are_remembered_without_their_answers,
+    a_lone_old_delivery_loses_its_answer,
+    who_comes_but_once_is_forgotten_with_the_answer,
     totals_add_up,
     the_newest_quarantined_rows_are_kept,
     halves_are_held_until_they_are_released,
     pairs_are_found_however_many_requests_came_first,
+    pairs_and_old_lone_halves_come_in_the_order_of_holding,
 )

@@ -61,10 +61,8 @@ def batches() -> None:
         sa.Column("pending", sa.Boolean, nullable=False),
     )
     op.create_index("batches_by_window", "batches", ["model", "kind", "window_end", "window_start"])
-    still_open = sa.text("pending")
-    op.create_index(
-        "batches_pending", "batches", ["model", "number"], sqlite_where=still_open, postgresql_where=still_open
-    )
+    still_open = {"sqlite_where": sa.text("pending = 1"), "postgresql_where": sa.text("pending")}
+    op.create_index("batches_pending", "batches", ["model", "number"], **still_open)
 
 
 def removed() -> None:
@@ -89,6 +87,8 @@ def deliveries() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("deliveries_by_age", "deliveries", ["at"])
+    answered = sa.text("receipt IS NOT NULL")
+    op.create_index("deliveries_answered", "deliveries", ["at"], sqlite_where=answered, postgresql_where=answered)
 
 
 def telemetry() -> None:
@@ -115,6 +115,11 @@ def telemetry() -> None:
         sa.Column("part", TEXT, nullable=False),
         sa.Column("at", BIG, nullable=False),
         sa.Column("body", BYTES, nullable=False),
+        sa.Column("paired", sa.Boolean, nullable=False),
         sa.UniqueConstraint("model", "half_id", "part", name="halves_once"),
     )
-    op.create_index("halves_of_model", "halves", ["model", "number"])
+    # As SQLAlchemy asks each of them: SQLite takes an index of a part only for a question in its very words.
+    paired = {"sqlite_where": sa.text("paired = 1"), "postgresql_where": sa.text("paired")}
+    op.create_index("halves_paired", "halves", ["model", "number"], **paired)
+    alone = {"sqlite_where": sa.text("paired = 0"), "postgresql_where": sa.text("NOT paired")}
+    op.create_index("halves_alone", "halves", ["model", "at", "number"], **alone)
