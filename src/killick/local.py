@@ -8,6 +8,7 @@ without one is watched by what it sends first.
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -120,6 +121,9 @@ class LocalTransport:
         self._clock = clock
         self._attempt = 0
         self._profiled_at = 0.0
+        # Whoever closes the client hangs up, and the sender's thread does too: who comes second waits for the first.
+        self._profiling = threading.Lock()
+        self._is_closed = False
 
     def send(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Make a batch durable, and answer as the server does."""
@@ -130,12 +134,16 @@ class LocalTransport:
         except KillickError as error:
             return _said(error.http_status, str(error))
         if time.monotonic() >= self._profiled_at + _PROFILE_EVERY_SECONDS:
-            self._profile()
+            with self._profiling:
+                self._profile()
         return Answer(200, body=msgspec.json.encode(receipt))
 
     def close(self) -> None:
-        """Profile what is pending."""
-        self._profile()
+        """Profile what is pending; once, so that nothing is under way any more when the process ends."""
+        with self._profiling:
+            if not self._is_closed:
+                self._is_closed = True
+                self._profile()
 
     def _receive(self, path: str, headers: Mapping[str, str], body: bytes) -> Receipt:
         *_, kind = path.split("/")

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from killick.clock import DAY
 from killick.engine.look import counted_in, telemetry_of
+from killick.engine.profiling import Round
+from killick.local import LocalTransport
 from killick.wiring import open_world
 from killick_client import Client
 
@@ -108,6 +111,33 @@ def test_two_processes_log_into_one_folder(folder):
     assert rows_of("loans", folder) == 1_500
     totals = telemetry_of(open_world(folder, folder), "loans").totals
     assert totals["predictions.duplicates"] == 300
+
+
+def test_who_hangs_up_second_waits_until_the_first_has_profiled():
+    """The client's thread ends with the process: what it had begun would be left for the next start."""
+    began, goes_on, ticks = threading.Event(), threading.Event(), []
+
+    class Slow:
+        def now(self):
+            return 0
+
+        def tick(self, now):
+            began.set()
+            assert goes_on.wait(20)
+            ticks.append(now)
+            return Round()
+
+    transport = LocalTransport(None, Slow(), Slow())
+    first, second = (threading.Thread(target=transport.close) for _ in range(2))
+    first.start()
+    assert began.wait(20)
+    second.start()
+    second.join(0.1)
+    assert second.is_alive()
+    goes_on.set()
+    for thread in (first, second):
+        thread.join(20)
+    assert ticks == [0]
 
 
 def test_a_store_that_fails_is_tried_again(folder):

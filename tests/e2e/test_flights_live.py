@@ -1,6 +1,5 @@
 """Real flights as live traffic: however they come in, the profiles are those of the batch path, hour by hour."""
 
-import textwrap
 from random import Random
 
 import polars as pl
@@ -113,7 +112,7 @@ def write_spec(folder, train, model, more=""):
     """Make the folder of somebody who has the model watched."""
     folder.mkdir(parents=True)
     train.write_parquet(folder / "train.parquet")
-    (folder / "killick.yaml").write_text(textwrap.dedent(SPEC.format(model=model)) + more)
+    (folder / "killick.yaml").write_text(SPEC.format(model=model) + more)
     return folder / "killick.yaml"
 
 
