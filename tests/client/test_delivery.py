@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ import pytest
 
 from killick_client import Answer, Client, HttpTransport
 from killick_client.notices import Notices
-from killick_client.ring import Ring
+from killick_client.ring import Parcel, Ring
 from killick_client.sender import BACKOFF_SECONDS_MAX, RETRY_AFTER_SECONDS_MAX, Sender
 from killick_client.spool import Spool
 from killick_client.writer import Writer
@@ -296,6 +297,26 @@ def test_a_handler_of_signals_may_log_while_logging(tmp_path: Path) -> None:
         ring.put_line("gauges", b"{}")
 
     assert ring.logged == 1
+
+
+def test_a_handler_that_logs_while_a_batch_begins_doubles_nothing() -> None:
+    """It comes in the midst of `append`, where the batch is half known: each line is there once, and whole."""
+    ring = Ring(1 << 20)
+
+    class Interrupted(deque[Parcel]):
+        def append(self, parcel: Parcel) -> None:
+            super().append(parcel)
+            if len(self) == 1:
+                ring.put_line("gauges", b"inner")
+
+    ring._parcels = Interrupted()
+    ring.put_line("gauges", b"outer")
+    taken = ring.take()
+    for parcel in taken:
+        ring.release(parcel)
+
+    assert sorted(b"".join(bytes(parcel.body) for parcel in taken).splitlines()) == [b"inner", b"outer"]
+    assert (sum(parcel.events for parcel in taken), ring.kept["gauges"], ring.bytes) == (2, 2, 0)
 
 
 def test_a_transport_that_cannot_be_opened_is_tried_again(a_client: Make) -> None:
