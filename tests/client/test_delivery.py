@@ -17,7 +17,13 @@ import pytest
 from killick_client import Answer, Client, HttpTransport
 from killick_client.notices import Notices
 from killick_client.ring import Parcel, Ring
-from killick_client.sender import BACKOFF_SECONDS_MAX, RETRY_AFTER_SECONDS_MAX, Sender
+from killick_client.sender import (
+    BACKOFF_SECONDS_FIRST,
+    BACKOFF_SECONDS_MAX,
+    FAILURES_MAX,
+    RETRY_AFTER_SECONDS_MAX,
+    Sender,
+)
 from killick_client.spool import Spool
 from killick_client.writer import Writer
 from tests.client.outside import Outside, Reply, Request, serving, until
@@ -125,9 +131,76 @@ def test_back_off_doubles_with_full_jitter_up_to_its_cap(tmp_path: Path) -> None
 
 def test_the_servers_word_goes_before_the_back_off(tmp_path: Path) -> None:
     """`Retry-After` is kept to, but for what would be for ever."""
-    answers = [Answer(503, 3.0), Answer(429, 0.5), Answer(503, 1e9), Answer(200)]
+    asked = [3.0, 0.5, 1e9, 0.0]
+    waits = rested(tmp_path, [*(Answer(503, seconds) for seconds in asked), Answer(200)])
 
-    assert rested(tmp_path, answers) == [3.0, 0.5, RETRY_AFTER_SECONDS_MAX]
+    for wait, least in zip(waits, [3.0, 0.5, RETRY_AFTER_SECONDS_MAX, BACKOFF_SECONDS_FIRST], strict=True):
+        assert least < wait <= 1.5 * least
+
+
+def test_clients_that_are_asked_for_the_same_rest_come_back_one_by_one(tmp_path: Path) -> None:
+    """A server that says the same to everybody does not get them all at once."""
+    waits = rested(tmp_path, [Answer(503, 5.0)] * 20 + [Answer(200)])
+
+    assert len(set(waits)) == 20
+
+
+def test_a_batch_at_which_the_server_fails_for_ever_is_put_aside(
+    a_client: Make, outside: Outside, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What comes after goes on; it is counted, kept where it can be looked at, and can be sent later after all."""
+    monkeypatch.setattr("killick_client.sender.BACKOFF_SECONDS_FIRST", 0.0)
+    outside.reply = lambda request: Reply(500 if b"bad" in request.body else 200)
+    client = a_client()
+    client.log_prediction(prediction_id="bad", features={})
+    assert client.flush()
+    client.log_prediction(prediction_id="good", features={})
+    assert client.flush()
+
+    assert len(outside.requests) == FAILURES_MAX + 1
+    assert client.statistics().dropped == {"aside": 1}
+    client.close()
+    (aside,) = tmp_path.glob("spool/*/aside")
+    (aside / "lock").touch()
+    aside.rename(aside.with_name("again"))
+    outside.reply = lambda _: Reply()
+    again = a_client()
+    again.log_gauge("x", 1)
+    assert until(lambda: again.statistics().adopted == 1)
+    assert outside.ids() == ["bad", "good"]
+
+
+def test_a_server_that_is_away_puts_nothing_aside(tmp_path: Path) -> None:
+    """However often its proxy says so."""
+    assert len(rested(tmp_path, [Answer(502), Answer(503), Answer(504)] * 40 + [Answer(200)])) == 120
+
+
+class Panic(BaseException):
+    """As what pyo3 raises: no `Exception`."""
+
+
+def test_a_transport_that_panics_and_cannot_be_closed_spoils_nothing(a_client: Make, tmp_path: Path) -> None:
+    """The batch is sent again; the end is silent and lets the spool go."""
+    sent: list[bytes] = []
+
+    class Store:
+        def send(self, _path: str, _headers: object, body: bytes) -> Answer:
+            sent.append(body)
+            if len(sent) == 1:
+                raise Panic
+            return Answer(200)
+
+        def close(self) -> None:
+            raise OSError("no")
+
+    client = a_client(transport=Store())
+    client.log_gauge("x", 1)
+    assert client.flush()
+    client.close()
+
+    assert sent[0] == sent[1]
+    assert not list(tmp_path.rglob("lock"))
+    assert client.statistics().last_error == "OSError while hanging up"
 
 
 def test_retry_after_is_read_as_seconds_or_a_date(outside: Outside) -> None:
