@@ -8,6 +8,7 @@ without one is watched by what it sends first.
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -46,6 +47,8 @@ __all__ = ["LocalTransport", "open_local", "summarise"]
 
 # A batch is counted in a profile soon after it was logged, and a busy service is not profiled all the time.
 _PROFILE_EVERY_SECONDS = 1.0
+# How long an end may profile what is pending; the rest is profiled by the next start.
+_LAST_PROFILE_SECONDS = 10.0
 _MEDIA: Mapping[str, Literal["json", "ndjson", "arrow"]] = {
     "application/json": "json",
     "application/x-ndjson": "ndjson",
@@ -120,6 +123,7 @@ class LocalTransport:
         self._clock = clock
         self._attempt = 0
         self._profiled_at = 0.0
+        self._thread = threading.get_ident()  # the sender's, who opens it
 
     def send(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Make a batch durable, and answer as the server does."""
@@ -130,12 +134,13 @@ class LocalTransport:
         except KillickError as error:
             return _said(error.http_status, str(error))
         if time.monotonic() >= self._profiled_at + _PROFILE_EVERY_SECONDS:
-            self._profile()
+            self._profile(float("inf"))
         return Answer(200, body=msgspec.json.encode(receipt))
 
     def close(self) -> None:
-        """Profile what is pending."""
-        self._profile()
+        """Profile what is pending, if it is the sender who ends; whoever else calls may not be kept waiting."""
+        if threading.get_ident() == self._thread:
+            self._profile(_LAST_PROFILE_SECONDS)
 
     def _receive(self, path: str, headers: Mapping[str, str], body: bytes) -> Receipt:
         *_, kind = path.split("/")
@@ -149,13 +154,13 @@ class LocalTransport:
         self._attempt += 1
         return commit(self._world, [delivery], now, self._attempt)[0]
 
-    def _profile(self) -> None:
+    def _profile(self, seconds: float) -> None:
         """Do what is due; what cannot be done now is done by the next, and what was logged is safe."""
         self._profiled_at = time.monotonic()
         try:
-            while self._live.tick(self._clock.now()).batches:
+            while self._live.tick(self._clock.now()).batches and time.monotonic() < self._profiled_at + seconds:
                 pass
-        except OutsideError:
+        except Exception:  # noqa: BLE001 - the batch is stored, and must not be sent again for what comes after
             return
 
 

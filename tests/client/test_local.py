@@ -4,14 +4,17 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 import pytest
 
 from killick.clock import DAY
 from killick.engine.look import counted_in, telemetry_of
+from killick.local import open_local
 from killick.wiring import open_world
 from killick_client import Client
 
@@ -135,3 +138,28 @@ def test_history_may_be_logged_too(folder):
     found = [one for one in counted_in(open_world(folder, folder), "loans") if not one.segment]
     assert {one.start <= last_year < one.end or one.start == last_year + 1_000 for one in found} == {True}
     assert sum(one.rows for one in found) == 1_000
+
+
+def test_a_profile_that_fails_costs_no_batch(folder):
+    """Its rows are stored and are not sent again; whoever else ends the transport is not kept waiting by it."""
+    transport = open_local(str(folder))
+    asked: list[int] = []
+
+    class Failing:
+        specs: ClassVar[dict[str, object]] = {}
+
+        def tick(self, now: int) -> None:
+            asked.append(now)
+            raise ZeroDivisionError
+
+    transport._live = Failing()
+    headers = {"Killick-Producer": "p", "Killick-Sequence": "0", "Content-Type": "application/x-ndjson"}
+    answer = transport.send("/v1/models/m/gauges", headers, b'{"name":"x","value":1,"at":0}\n')
+    assert (answer.status, len(asked)) == (200, 1)
+
+    stranger = threading.Thread(target=transport.close)
+    stranger.start()
+    stranger.join()
+    assert len(asked) == 1
+    transport.close()
+    assert len(asked) == 2
