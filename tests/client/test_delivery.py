@@ -157,7 +157,7 @@ def test_a_batch_at_which_the_server_fails_for_ever_is_put_aside(
     client.log_prediction(prediction_id="good", features={})
     assert client.flush()
 
-    assert len(outside.requests) == FAILURES_MAX + 1
+    assert sum(b"bad" in request.body for request in outside.requests) == FAILURES_MAX
     assert client.statistics().dropped == {"aside": 1}
     client.close()
     (aside,) = tmp_path.glob("spool/*/aside")
@@ -232,6 +232,39 @@ def test_one_connection_is_kept(outside: Outside) -> None:
     peers = [request.peer for request in outside.requests]
     assert peers[0] == peers[1] != peers[2] == peers[3]
     assert {request.path for request in outside.requests} == {"/behind/a/proxy/v1"}
+
+
+def test_a_connection_that_the_server_closed_while_it_was_idle_is_no_failure(
+    a_client: Make, outside: Outside, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new one is opened at once: no warning, no back-off."""
+    outside.closes_after_answer = True
+    client = a_client()
+    with caplog.at_level(logging.WARNING, "killick_client"):
+        for number in range(3):
+            client.log_prediction(prediction_id=str(number), features={})
+            assert client.flush()
+
+    assert [request.key[2] for request in outside.requests] == [0, 1, 2]
+    assert len({request.peer for request in outside.requests}) == 3
+    assert caplog.messages == []
+
+
+def test_a_closed_transport_does_not_begin_again(outside: Outside) -> None:
+    """A request that `close` broke off is over."""
+    reply = threading.Event()
+    transport = HttpTransport(outside.url)
+    transport.send("/", HEADERS, b"")
+    outside.reply = lambda _: (reply.wait(30), Reply())[1]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(transport.send, "/", HEADERS, b"")
+        assert until(lambda: len(outside.requests) == 2)
+        transport.close()
+        with pytest.raises(ConnectionError):
+            waiting.result(20)
+        reply.set()
+
+    assert len(outside.requests) == 2
 
 
 def test_a_hanging_server_holds_up_nobody(a_client: Make, outside: Outside) -> None:
@@ -317,6 +350,47 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted_and_reported(
     assert told == dropped["full"]
     assert counts.logged == counts.acknowledged + sum(counts.dropped.values()) == 3_001
     assert len([line for line in caplog.messages if "dropped" in line]) == 1
+
+
+def test_drops_of_the_last_minute_are_reported_at_the_end(a_client: Make, outside: Outside) -> None:
+    """The server was told of the first a moment ago, and nobody comes after to tell of the others."""
+    client = a_client()
+    for name in ("first", "second"):
+        client.log_prediction(prediction_id=name, features={"x": object()})
+        client.log_prediction(prediction_id=f"{name}, whole", features={})
+        client._pipeline._turn()
+    client.close(10)
+
+    assert sum(gauge["value"] for gauge in outside.events("gauges")) == 2
+
+
+def test_a_machine_without_threads_is_asked_again(
+    a_client: Make, outside: Outside, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not at every event; it is told once, and everything arrives once there is a thread again."""
+    tried: list[str] = []
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name != "killick-send":
+            start(thread)
+            return
+        tried.append(thread.name)
+        raise RuntimeError("can't start new thread")
+
+    client = a_client()
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "killick_client"):
+        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr("killick_client.pipeline._START_AGAIN_SECONDS", 3_600.0)
+        for number in range(10):
+            client.log_prediction(prediction_id=str(number), features={})
+    assert tried == ["killick-send"]
+    assert [line for line in caplog.messages if "nothing is sent yet" in line] == caplog.messages != []
+
+    client._pipeline._start_at = 0.0  # the time has come
+    client.log_prediction(prediction_id="10", features={})
+    assert client.flush()
+    assert outside.ids() == [str(number) for number in range(11)]
 
 
 def test_many_threads_log_at_once(a_client: Make, outside: Outside) -> None:
