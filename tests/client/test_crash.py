@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -200,64 +199,6 @@ def test_a_child_sends_nothing_of_its_parents(outside: Outside, tmp_path: Path) 
 
     assert [one.lines[0]["prediction_id"] for one in outside.requests] == ["child", "parent"]
     assert len({one.key for one in outside.requests}) == 2
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
-def test_a_forked_child_of_a_process_with_polars_keeps_what_it_cannot_store(tmp_path: Path) -> None:
-    """It says so and does not hang; the next start stores it. A parent that only makes a client loads no Polars."""
-    said = run(
-        """
-        import logging, os, sys, time
-        from killick_client import Client
-        client = Client.local(sys.argv[1], model="m", spool=sys.argv[2], flush_seconds=0.01)
-        print("polars" in sys.modules)
-        client.log_gauge("parent", 1)
-        assert client.flush(60)
-        sys.stdout.flush()
-        pid = os.fork()
-        if not pid:
-            client.log_gauge("child", 1)
-            while client.statistics().last_error is None:
-                time.sleep(0.01)
-            print(client.statistics().last_error, flush=True)
-            client.close(0)
-            os._exit(0)
-        assert os.waitpid(pid, 0)[1] == 0
-        client.close(0)
-        again = Client.local(sys.argv[1], model="m", spool=sys.argv[2])
-        again.log_gauge("again", 1)
-        assert again.flush(60)
-        while again.statistics().adopted < 1:
-            time.sleep(0.01)
-        again.close()
-        """,
-        tmp_path / "store",
-        tmp_path / "spool",
-    )
-
-    assert said.startswith("False\n")
-    assert "forked after polars had been loaded" in said
-
-
-def test_clients_that_come_and_go_leave_no_hook_behind() -> None:
-    """A service may make one for every request, and is then slow at worst."""
-    run("""
-        import gc, multiprocessing.util, weakref
-        from killick_client import Client
-        from killick_client.client import _CLIENTS
-        from killick_client.pipeline import _BEGUN
-        before = len(multiprocessing.util._finalizer_registry)
-        for _ in range(20):
-            client = Client("http://127.0.0.1:9", model="m")
-            client.log_gauge("x", 1)
-            client.close(0)
-        last = weakref.ref(client._pipeline)
-        del client
-        gc.collect()
-        assert last() is None
-        assert len(_CLIENTS) == len(_BEGUN) == 0
-        assert len(multiprocessing.util._finalizer_registry) <= before + 1
-    """)
 
 
 def test_a_child_does_not_hold_its_dead_parents_spool(

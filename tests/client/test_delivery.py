@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -16,11 +15,10 @@ import pytest
 
 from killick_client import Answer, Client, HttpTransport
 from killick_client.notices import Notices
-from killick_client.ring import Parcel, Ring
+from killick_client.ring import Ring
 from killick_client.sender import (
     BACKOFF_SECONDS_FIRST,
     BACKOFF_SECONDS_MAX,
-    FAILURES_MAX,
     RETRY_AFTER_SECONDS_MAX,
     Sender,
 )
@@ -145,62 +143,9 @@ def test_clients_that_are_asked_for_the_same_rest_come_back_one_by_one(tmp_path:
     assert len(set(waits)) == 20
 
 
-def test_a_batch_at_which_the_server_fails_for_ever_is_put_aside(
-    a_client: Make, outside: Outside, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """What comes after goes on; it is counted, kept where it can be looked at, and can be sent later after all."""
-    monkeypatch.setattr("killick_client.sender.BACKOFF_SECONDS_FIRST", 0.0)
-    outside.reply = lambda request: Reply(500 if b"bad" in request.body else 200)
-    client = a_client()
-    client.log_prediction(prediction_id="bad", features={})
-    assert client.flush()
-    client.log_prediction(prediction_id="good", features={})
-    assert client.flush()
-
-    assert sum(b"bad" in request.body for request in outside.requests) == FAILURES_MAX
-    assert client.statistics().dropped == {"aside": 1}
-    client.close()
-    (aside,) = tmp_path.glob("spool/*/aside")
-    (aside / "lock").touch()
-    aside.rename(aside.with_name("again"))
-    outside.reply = lambda _: Reply()
-    again = a_client()
-    again.log_gauge("x", 1)
-    assert until(lambda: again.statistics().adopted == 1)
-    assert outside.ids() == ["bad", "good"]
-
-
 def test_a_server_that_is_away_puts_nothing_aside(tmp_path: Path) -> None:
     """However often its proxy says so."""
     assert len(rested(tmp_path, [Answer(502), Answer(503), Answer(504)] * 40 + [Answer(200)])) == 120
-
-
-class Panic(BaseException):
-    """As what pyo3 raises: no `Exception`."""
-
-
-def test_a_transport_that_panics_and_cannot_be_closed_spoils_nothing(a_client: Make, tmp_path: Path) -> None:
-    """The batch is sent again; the end is silent and lets the spool go."""
-    sent: list[bytes] = []
-
-    class Store:
-        def send(self, _path: str, _headers: object, body: bytes) -> Answer:
-            sent.append(body)
-            if len(sent) == 1:
-                raise Panic
-            return Answer(200)
-
-        def close(self) -> None:
-            raise OSError("no")
-
-    client = a_client(transport=Store())
-    client.log_gauge("x", 1)
-    assert client.flush()
-    client.close()
-
-    assert sent[0] == sent[1]
-    assert not list(tmp_path.rglob("lock"))
-    assert client.statistics().last_error == "OSError while hanging up"
 
 
 def test_retry_after_is_read_as_seconds_or_a_date(outside: Outside) -> None:
@@ -352,47 +297,6 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted_and_reported(
     assert len([line for line in caplog.messages if "dropped" in line]) == 1
 
 
-def test_drops_of_the_last_minute_are_reported_at_the_end(a_client: Make, outside: Outside) -> None:
-    """The server was told of the first a moment ago, and nobody comes after to tell of the others."""
-    client = a_client()
-    for name in ("first", "second"):
-        client.log_prediction(prediction_id=name, features={"x": object()})
-        client.log_prediction(prediction_id=f"{name}, whole", features={})
-        client._pipeline._turn()
-    client.close(10)
-
-    assert sum(gauge["value"] for gauge in outside.events("gauges")) == 2
-
-
-def test_a_machine_without_threads_is_asked_again(
-    a_client: Make, outside: Outside, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Not at every event; it is told once, and everything arrives once there is a thread again."""
-    tried: list[str] = []
-    start = threading.Thread.start
-
-    def refuse(thread: threading.Thread) -> None:
-        if thread.name != "killick-send":
-            start(thread)
-            return
-        tried.append(thread.name)
-        raise RuntimeError("can't start new thread")
-
-    client = a_client()
-    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "killick_client"):
-        patch.setattr(threading.Thread, "start", refuse)
-        patch.setattr("killick_client.pipeline._START_AGAIN_SECONDS", 3_600.0)
-        for number in range(10):
-            client.log_prediction(prediction_id=str(number), features={})
-    assert tried == ["killick-send"]
-    assert [line for line in caplog.messages if "nothing is sent yet" in line] == caplog.messages != []
-
-    client._pipeline._start_at = 0.0  # the time has come
-    client.log_prediction(prediction_id="10", features={})
-    assert client.flush()
-    assert outside.ids() == [str(number) for number in range(11)]
-
-
 def test_many_threads_log_at_once(a_client: Make, outside: Outside) -> None:
     """Every event arrives once, and each thread's in its order."""
     client = a_client()
@@ -444,26 +348,6 @@ def test_a_handler_of_signals_may_log_while_logging(tmp_path: Path) -> None:
         ring.put_line("gauges", b"{}")
 
     assert ring.logged == 1
-
-
-def test_a_handler_that_logs_while_a_batch_begins_doubles_nothing() -> None:
-    """It comes in the midst of `append`, where the batch is half known: each line is there once, and whole."""
-    ring = Ring(1 << 20)
-
-    class Interrupted(deque[Parcel]):
-        def append(self, parcel: Parcel) -> None:
-            super().append(parcel)
-            if len(self) == 1:
-                ring.put_line("gauges", b"inner")
-
-    ring._parcels = Interrupted()
-    ring.put_line("gauges", b"outer")
-    taken = ring.take()
-    for parcel in taken:
-        ring.release(parcel)
-
-    assert sorted(b"".join(bytes(parcel.body) for parcel in taken).splitlines()) == [b"inner", b"outer"]
-    assert (sum(parcel.events for parcel in taken), ring.kept["gauges"], ring.bytes) == (2, 2, 0)
 
 
 def test_a_transport_that_cannot_be_opened_is_tried_again(a_client: Make) -> None:

@@ -7,7 +7,6 @@ import logging
 import os
 import resource
 import shutil
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 from killick_client import Client
 from killick_client.segment import HEADER, Batch
 from killick_client.spool import Lock, Spool
-from tests.client.outside import Outside, Reply, until
+from tests.client.outside import Outside, until
 
 Make = Callable[..., Client]
 
@@ -304,66 +303,6 @@ def test_a_process_without_descriptors_spools_again_once_it_has_some(free: int, 
     assert spool.put(batch(1))
     assert [one.sequence for one in read(spool, mine=True)] == [0, 1]
     spool.close()
-
-
-def test_a_disk_that_comes_back_is_used_again(a_client: Make, outside: Outside, tmp_path: Path, nowhere: str) -> None:
-    """The batch that waits in memory goes there first; nothing is sent twice, and the numbers have no gap."""
-    (tmp_path / "spool").write_text("in the way")
-    client = a_client(nowhere)
-    writer = client._pipeline._writer
-    client.log_prediction(prediction_id="0", features={})
-    assert until(lambda: writer.in_memory is not None)
-    (tmp_path / "spool").unlink()
-    writer._disk_again_at = 0.0  # 30 s have passed
-    assert until(lambda: writer.in_memory is None)
-    for number in range(1, 40):
-        client.log_prediction(prediction_id=str(number), features={})
-        client._pipeline._turn()
-    client.close(0)
-    assert client.statistics().waiting_bytes == 0
-
-    (left,) = (tmp_path / "spool").iterdir()
-    again = a_client()
-    left.rename(again._pipeline._spool._folder)
-    again.log_gauge("x", 1)
-    assert until(lambda: again.statistics().adopted == 40)
-    assert outside.ids() == [str(number) for number in range(40)]
-    assert [one.key[2] for one in outside.batches()] == list(range(len(outside.batches())))
-
-
-def test_the_last_turn_tries_the_disk_at_once(a_client: Make, tmp_path: Path, nowhere: str) -> None:
-    """An end does not wait for thirty seconds to pass: what is in memory would be lost."""
-    (tmp_path / "spool").write_text("in the way")
-    client = a_client(nowhere)
-    client.log_prediction(prediction_id="0", features={})
-    assert until(lambda: client._pipeline._writer.in_memory is not None)
-    (tmp_path / "spool").unlink()
-    client.log_prediction(prediction_id="1", features={})
-    client.close(0)
-
-    content = b"".join(path.read_bytes() for path in tmp_path.rglob("*.segment"))
-    assert all(f'"prediction_id":"{number}"'.encode() in content for number in range(2))
-
-
-def test_what_went_to_the_disk_while_it_was_sent_is_done_there(
-    a_client: Make, outside: Outside, tmp_path: Path
-) -> None:
-    """The answer to the batch that was in memory is the answer to the one on the disk."""
-    (tmp_path / "spool").write_text("in the way")
-    answer = threading.Event()
-    outside.reply = lambda _: (answer.wait(30), Reply())[1]
-    client = a_client()
-    client.log_prediction(prediction_id="0", features={})
-    assert until(lambda: len(outside.requests) == 1)
-    (tmp_path / "spool").unlink()
-    client._pipeline._writer._disk_again_at = 0.0
-    assert until(lambda: client.statistics().spooled_bytes > 0)
-    client.log_prediction(prediction_id="1", features={})
-    answer.set()
-    assert client.flush()
-
-    assert [request.lines[0]["prediction_id"] for request in outside.requests] == ["0", "1"]
-    assert (client.statistics().acknowledged, client.statistics().spooled_bytes) == (2, 0)
 
 
 def test_a_spool_that_is_deleted_under_the_client_does_not_stop_it(
