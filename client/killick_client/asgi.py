@@ -18,6 +18,8 @@ import re
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from killick_client.watch import PARTS
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
@@ -49,9 +51,14 @@ class KillickMiddleware:
         app: what answers.
         client: who logs.
         parts: what all its predictions have in common, such as `role="shadow"`.
+
+    Raises:
+        TypeError: a prediction has no such part, or the middleware gives it itself.
     """
 
     def __init__(self, app: App, client: Client, **parts: object) -> None:
+        if unknown := parts.keys() - ({*PARTS} - {"trace_id"}):
+            raise TypeError(f"{min(unknown)!r} is no part that all predictions can have in common")
         self._app, self._client, self._parts = app, client, parts
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -11,21 +11,22 @@ from __future__ import annotations
 import os
 import sys
 import time
-import weakref
 from functools import partial
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
+from weakref import WeakSet
 
+from killick_client.embedded import open_store
 from killick_client.encoding import ChangeLine, GaugeLine, OutcomeLine, PredictionLine, encode, microseconds
 from killick_client.pipeline import Pipeline, Settings, Statistics
 from killick_client.privacy import Privacy
 from killick_client.ring import Parcel
 from killick_client.tables import ARROW, Piece, is_drawn, pack
 from killick_client.transport import HttpTransport
-from killick_client.watch import OpenPrediction, watched
+from killick_client.watch import PARTS, OpenPrediction, watched
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -120,12 +121,13 @@ class Client:
             fsync_seconds=fsync_seconds,
         )
         self._begin()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=partial(_after_fork, weakref.ref(self)))
+        _CLIENTS.add(self)
 
     @classmethod
     def local(cls, path: str | os.PathLike[str], *, model: str, **settings: Any) -> Self:  # noqa: ANN401 - what else `Client` takes
         """Return a client without a server: it stores straight into the embedded store in a folder.
+
+        A forked child of a process that had loaded Polars cannot store: what it logs is kept for the next start.
 
         Args:
             path: the store's folder.
@@ -140,9 +142,8 @@ class Client:
         found = next(iter(entry_points(group=_TRANSPORTS, name="local")), None)
         if found is None:
             raise RuntimeError("Client.local needs the store that comes with killick: pip install killick")
-        return cls(
-            f"local:{Path(path).resolve()}", model=model, transport=partial(found.load(), os.fspath(path)), **settings
-        )
+        opener = partial(open_store, found, os.fspath(path))
+        return cls(f"local:{Path(path).resolve()}", model=model, transport=opener, **settings)
 
     def log_prediction(  # noqa: PLR0913 - a prediction has that many parts, and needs but one of them
         self,
@@ -261,8 +262,12 @@ class Client:
         Its latency is the block's. An error is its `status`, by name, and goes on.
 
         Args:
-            parts: what `log_prediction` takes, as far as it is known already.
+            parts: what `log_prediction` takes, as far as it is known already. With any other it is counted as dropped.
         """
+        if unknown := parts.keys() - PARTS:
+            error = AttributeError(f"a prediction has no part {min(unknown)!r}")
+            known = {name: value for name, value in parts.items() if name not in unknown}
+            return OpenPrediction(lambda **_: self._pipeline.fail(error), known)
         return OpenPrediction(self.log_prediction, parts)
 
     def watch(
@@ -354,12 +359,18 @@ def _given(transport: Transport) -> Transport:
     return transport
 
 
-def _after_fork(reference: weakref.ref[Client]) -> None:
+_CLIENTS: WeakSet[Client] = WeakSet()
+
+
+def _after_fork() -> None:
     """Begin anew in a child: what its parent logged is its parent's to send."""
-    client = reference()
-    if client is not None:
+    for client in list(_CLIENTS):
         client._pipeline.abandon()  # noqa: SLF001 - the same file
         client._begin()  # noqa: SLF001 - the same file
+
+
+if hasattr(os, "register_at_fork"):  # once for all clients: there is no way to take it back
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _spool_folder(spool: str | os.PathLike[str] | None, address: str, model: str) -> Path:

@@ -1,4 +1,4 @@
-"""What the client says of itself: through `logging`, never in the caller's thread, and each thing once a minute."""
+"""What the client says of itself: through `logging`, each thing once a minute, in its own threads if it has any."""
 
 from __future__ import annotations
 

@@ -7,12 +7,14 @@ must. Both start with the first event, and are daemons: what they have not sent 
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import threading
 import time
 import uuid
 from pathlib import Path  # noqa: TC003 - a struct's fields are read when it is made
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import msgspec
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 # What an exit may take; the rest is sent by the next start. Gunicorn gives its workers 30 s, a container's runtime 10.
 EXIT_SECONDS = 2.0
+# A machine that has no thread to give is not asked at every event.
+_START_AGAIN_SECONDS = 1.0
 # How long to wait for a thread that was told to end, and for a disk under its last write.
 _JOIN_SECONDS = 0.5
 
@@ -44,7 +48,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
         sent: events of batches that were handed to the transport, once each.
         acknowledged: events that the server has; `quarantined` of them it did not understand.
         adopted: events of processes that died, which this one sent for them.
-        dropped: events by reason: `full`, `closed`, `unencodable`, `refused`.
+        dropped: events by reason: `full`, `closed`, `unencodable`, `refused`; `aside`, which the spool keeps.
         corrupt: damaged records that were skipped in the spool.
         waiting_bytes: in memory; `spooled_bytes`: on disk.
     """
@@ -94,6 +98,7 @@ class Pipeline:
         self._starting = threading.Lock()
         self._stopping = threading.Event()
         self._is_started = False
+        self._start_at = float("-inf")
 
     def put_line(self, kind: str, line: bytes) -> None:
         """Keep one event, if there is room."""
@@ -117,20 +122,22 @@ class Pipeline:
         if not self._starting.acquire(blocking=False):
             return  # somebody else is just doing it
         try:
-            if self._is_started:
+            if self._is_started or time.monotonic() < self._start_at:
                 return
-            self._is_started = True
-            atexit.register(self.close, EXIT_SECONDS)
-            _at_exit_of_multiprocessing(self)
-            for name, run in (
-                ("killick-spool", self._write),
-                ("killick-send", self._sender.run),
-            ):
+            if self._start_at < 0:
+                atexit.register(self.close, EXIT_SECONDS)
+                _close_with_process(self)
+            self._start_at = time.monotonic() + _START_AGAIN_SECONDS
+            ways = (("killick-spool", self._write), ("killick-send", self._sender.run))
+            for name, run in ways[len(self._threads) :]:
                 thread = threading.Thread(target=run, name=name, daemon=True)
                 thread.start()
                 self._threads.append(thread)
+            self._is_started = True
         except RuntimeError as error:
             self._notices.last_error = f"no thread: {error}"
+            if "shutdown" not in str(error):  # at the interpreter's end it is no fault
+                self._notices.tell("thread", "nothing is sent yet: %s", error)
         finally:
             self._starting.release()
 
@@ -155,22 +162,25 @@ class Pipeline:
         """Send what can be sent in time, leave the rest in the spool, and end the threads."""
         if self._stopping.is_set():
             return
+        deadline = time.monotonic() + timeout_seconds
+        self._turn(_JOIN_SECONDS, last=True)  # so that what was dropped since the last report is told too
         self.ring.close()
         if self._is_started:
-            self.flush(timeout_seconds)
+            self.flush(deadline - time.monotonic())
         self._stopping.set()
         self._sender.stop()
         self.ring.wake.set()
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(_JOIN_SECONDS)
-        self._turn(_JOIN_SECONDS)
+                thread.join(max(_JOIN_SECONDS, deadline - time.monotonic()))
+        self._turn(_JOIN_SECONDS, last=True)
         if not any(thread.is_alive() for thread in self._threads):
             self._spool.close()  # or else it stays locked, and the next start is safe from what a thread may still do
         atexit.unregister(self.close)
 
     def abandon(self) -> None:
         """Forget, in a fork, what belongs to its parent."""
+        _BEGUN.discard(self)
         self._stopping.set()
         atexit.unregister(self.close)
         self._spool.abandon()
@@ -205,17 +215,30 @@ class Pipeline:
             self.ring.wake.clear()
             self._turn()
 
-    def _turn(self, timeout_seconds: float = -1) -> None:
+    def _turn(self, timeout_seconds: float = -1, *, last: bool = False) -> None:
         try:
-            if self._writer.turn(timeout_seconds):
+            if self._writer.turn(timeout_seconds, last=last):
                 self._sender.work.set()
         except Exception as error:  # noqa: BLE001 - whatever it is, the next turn may do better
             self._notices.last_error = f"{type(error).__name__} while writing"
             self._notices.tell("writer", "the writer failed: %s", type(error).__name__)
 
 
-def _at_exit_of_multiprocessing(pipeline: Pipeline) -> None:
+# Those that have begun, and the process in which `multiprocessing` knows of them: a fork's child forgets its parent's.
+_BEGUN: WeakSet[Pipeline] = WeakSet()
+_KNOWN_IN: set[int] = set()
+
+
+def _close_with_process(pipeline: Pipeline) -> None:
     """Close at the end of a forked `multiprocessing.Process` too, which before Python 3.13 skips `atexit`."""
+    _BEGUN.add(pipeline)
     multiprocessing = sys.modules.get("multiprocessing.util")
-    if multiprocessing is not None:
-        multiprocessing.Finalize(None, pipeline.close, (EXIT_SECONDS,), exitpriority=0)
+    if multiprocessing is not None and os.getpid() not in _KNOWN_IN:
+        _KNOWN_IN.clear()
+        _KNOWN_IN.add(os.getpid())
+        multiprocessing.Finalize(None, _close_begun, exitpriority=0)
+
+
+def _close_begun() -> None:
+    for pipeline in list(_BEGUN):
+        pipeline.close(EXIT_SECONDS)

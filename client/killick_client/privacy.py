@@ -104,7 +104,24 @@ class Privacy:
         if value is None or name in self.dropped:
             return None
         change = self.changed.get(name)
-        return value if change is None else change(value)
+        if change is None:
+            return value
+        return None if is_missing(value) else change(value)
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is none, or NaN or NaT, which differ from themselves, or pandas' NA, which says neither.
+
+    >>> [is_missing(value) for value in (None, float("nan"), "nan", 0)]
+    [True, True, False, False]
+    """
+    differs: object = value != value  # noqa: PLR0124 - only what is missing does
+    # What compares by its elements, such as an array, does not say it in one word.
+    return (
+        value is None
+        or type(value).__name__ == "NAType"
+        or (type(differs).__name__ in {"bool", "bool_"} and bool(differs))
+    )
 
 
 def _text(value: object) -> bytes:

@@ -58,36 +58,39 @@ class Ring:
 
     def put_line(self, kind: str, line: bytes) -> None:
         """Keep one event, if there is room."""
-        size = len(line) + 1
+        ended = line + b"\n"  # added in one step: a handler's line must not come between
+        size = len(ended)
         with self._lock:
             self.logged += 1
             parcel = self._growing.get(kind)
             if parcel is None or parcel.events >= BATCH_EVENTS or len(parcel.body) + size > BATCH_BYTES:
-                parcel = Parcel(kind, NDJSON, 0, bytearray())
+                parcel = None
                 size += _OVERHEAD_BYTES
             if self.bytes + size > self._bytes_max:
                 self._refuse(1)
                 return
-            if not parcel.events:
-                self._growing[kind] = parcel
+            if parcel is None:
+                # Complete before anybody sees it: a handler that logs during `append` then adds to it, or has its own.
+                self._growing[kind] = parcel = Parcel(kind, NDJSON, 1, bytearray(ended))
                 self._parcels.append(parcel)
-            parcel.body += line
-            parcel.body += b"\n"
-            parcel.events += 1
+            else:
+                parcel.body += ended
+                parcel.events += 1
             self.kept[kind] += 1
             self.bytes += size
 
     def put(self, parcel: Parcel) -> None:
         """Keep a body that is complete, if there is room."""
+        size = parcel.size
         with self._lock:
             self.logged += parcel.events
-            if self.bytes + parcel.size > self._bytes_max:
+            if self.bytes + size > self._bytes_max:
                 self._refuse(parcel.events)
                 return
             self._growing.pop(parcel.kind, None)  # what comes later must not be sent before it
             self._parcels.append(parcel)
             self.kept[parcel.kind] += parcel.events
-            self.bytes += parcel.size
+            self.bytes += size
 
     def take(self) -> deque[Parcel]:
         """Take everything out. It counts towards the bound until it is `released`."""
@@ -97,8 +100,9 @@ class Ring:
 
     def release(self, parcel: Parcel) -> None:
         """Give back the room of what was taken and is now on disk, or about to be sent."""
+        size = parcel.size  # before the subtraction: a call in its midst is where a handler may run
         with self._lock:
-            self.bytes -= parcel.size
+            self.bytes -= size
 
     def drop(self, reason: str, events: int = 1) -> None:
         """Count what never got in."""

@@ -2,8 +2,9 @@
 
 Promise: a batch is sent again with the same producer, number and body until the server has it or refuses it. 200 means
 that the server has it. 429, 503, any other answer that is neither 200 nor 4xx, and no answer at all are tried again
-after the time that the server asked for, or else after an exponential back-off with full jitter. Any other 4xx is the
-batch's own fault: it is dropped, counted and logged.
+after the time that the server asked for and up to half of it more, or else after an exponential back-off with full
+jitter. Any other 4xx is the batch's own fault: it is dropped, counted and logged. So it is, in all likelihood, when the
+server fails at it (500) time and again: such a batch is put aside, so that it does not stop what comes after.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from killick_client.notices import Notices
     from killick_client.ring import Ring
-    from killick_client.spool import Batch, Spool
+    from killick_client.segment import Batch
+    from killick_client.spool import Spool
     from killick_client.transport import Answer, Transport
     from killick_client.writer import Writer
 
@@ -29,8 +31,11 @@ if TYPE_CHECKING:
 # Full jitter, so that a thousand clients do not come back as one ("Exponential Backoff and Jitter", AWS, 2015).
 BACKOFF_SECONDS_FIRST = 0.2
 BACKOFF_SECONDS_MAX = 30.0
-# Nobody is left alone for longer than that, whatever was asked.
+# Nobody is left alone for longer than that, and half of it by chance, whatever was asked.
 RETRY_AFTER_SECONDS_MAX = 300.0
+# Ten minutes of it, with a back-off of 15 s in the mean: whatever breaks a server for a while is over by then.
+FAILURES_MAX = 40
+_FAILED = 500  # not 502 to 504: those are of a server that is away
 # How often to look for what processes that died have left.
 ADOPT_SECONDS = 60.0
 # A disk that cannot be read is given a moment.
@@ -80,7 +85,7 @@ class Sender:
         while not self._stopping.is_set():
             try:
                 busy = self._step()
-            except Exception as error:  # noqa: BLE001 - a disk that fails under reading must not end the thread
+            except BaseException as error:  # noqa: BLE001 - a disk that fails under reading must not end the thread
                 self._notices.last_error = f"{type(error).__name__} while reading the spool"
                 self._notices.tell("spool", "the spool cannot be read: %s", type(error).__name__)
                 busy = self._stopping.wait(_DISK_AGAIN_SECONDS)
@@ -96,9 +101,13 @@ class Sender:
         self._hang_up()
 
     def _hang_up(self) -> None:
-        close = getattr(self._transport, "close", None)
-        if close is not None:
-            close()
+        try:
+            close = getattr(self._transport, "close", None)
+            if close is not None:
+                close()
+        except Exception as error:  # noqa: BLE001 - the end goes on
+            self._notices.last_error = f"{type(error).__name__} while hanging up"
+            self._notices.tell("hanging up", "the transport cannot be closed: %s", type(error).__name__)
 
     def _step(self) -> bool:
         """Send one batch; False when there is none."""
@@ -106,14 +115,16 @@ class Sender:
             self._adopt_at = time.monotonic() + ADOPT_SECONDS
             self._spool.adopt()
         corrupt = self._spool.corrupt
-        batch = self._spool.next(mine=True) or self._writer.in_memory or self._spool.next(mine=False)
+        spooled = self._spool.next(mine=True)
+        held = None if spooled else self._writer.in_memory
+        batch = spooled or held or self._spool.next(mine=False)
         if self._spool.corrupt > corrupt:
             self._notices.tell("corrupt", "the spool has %d damaged records, skipped", self._spool.corrupt)
         if batch is None:
             return False
         answer = self._deliver(batch)
         if answer is not None:
-            self._settle(batch, answer)
+            self._settle(batch, answer, is_held=batch is held)
         return True
 
     def _deliver(self, batch: Batch) -> Answer | None:
@@ -124,18 +135,19 @@ class Sender:
             "Killick-Sequence": str(batch.sequence),
         }
         self.sent += batch.events
-        attempts = 0
+        attempts = failures = 0
         while not self._stopping.is_set():
             wait = None
             try:
                 if self._transport is None:
                     self._transport = self._open_transport()
                 answer = self._transport.send(batch.path, headers, batch.body)
-                if answer.status == _OK or answer.status in _MISTAKES:
+                failures += answer.status == _FAILED
+                if answer.status == _OK or answer.status in _MISTAKES or failures >= FAILURES_MAX:
                     return answer
                 wait = answer.retry_after_seconds
                 self._notices.last_error = f"{batch.path}: answered {answer.status}"
-            except Exception as error:  # noqa: BLE001 - whatever it is, nobody answered
+            except BaseException as error:  # noqa: BLE001 - whatever it is, nobody answered; a panic in Rust is no Exception
                 self._notices.last_error = f"{batch.path}: {type(error).__name__}: {error}"
             if not self._stopping.is_set():
                 self._notices.tell("waiting", "not sent yet: %s", self._notices.last_error)
@@ -148,33 +160,40 @@ class Sender:
         if asked_seconds is None:
             most = min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_FIRST * 2 ** min(attempts, 16))
             seconds = self._chance.uniform(0, most)
-        else:
-            seconds = min(asked_seconds, RETRY_AFTER_SECONDS_MAX)
+        else:  # at least that long, for zero is no rest; and not all clients at the same moment
+            least = min(max(asked_seconds, BACKOFF_SECONDS_FIRST), RETRY_AFTER_SECONDS_MAX)
+            seconds = least + self._chance.uniform(0, least / 2)
         with self.settled:
             self.quiet_until = time.monotonic() + seconds
             self.settled.notify_all()
         self._stopping.wait(seconds)
 
-    def _settle(self, batch: Batch, answer: Answer) -> None:
-        """Count the answer and forget the batch."""
+    def _settle(self, batch: Batch, answer: Answer, *, is_held: bool) -> None:
+        """Count the answer and forget the batch, which was read from the spool or is held in memory."""
         is_mine = batch.producer == self._producer
         if answer.status == _OK:
             self._count(batch, answer, is_mine=is_mine)
         else:
-            said = answer.body[:200].decode(errors="replace")
-            self._notices.last_error = f"{batch.path}: refused with {answer.status}"
-            self._notices.tell("refused", "%s refused %d events: %d %s", batch.path, batch.events, answer.status, said)
-            if is_mine:
-                self._ring.lose("refused", batch.events)
-        if batch is self._writer.in_memory:
-            self._writer.in_memory = None
+            self._give_up(batch, answer, is_mine=is_mine)
+        if is_held and self._writer.forget(batch):
             self._ring.wake.set()
-        else:
+        elif not is_held or self._spool.next(mine=True) == batch:  # it went to the disk meanwhile, behind what was done
             self._spool.done()
         with self.settled:
             if is_mine:
                 self.settled_by_kind[batch.kind] += batch.events
             self.settled.notify_all()
+
+    def _give_up(self, batch: Batch, answer: Answer, *, is_mine: bool) -> None:
+        """Count and tell what the server will not have; what it failed at is kept aside, as far as there is room."""
+        said = answer.body[:200].decode(errors="replace")
+        reason = "refused" if answer.status in _MISTAKES else "aside"
+        self._notices.last_error = f"{batch.path}: {reason} with {answer.status}"
+        self._notices.tell(reason, "%s %s %d events: %d %s", batch.path, reason, batch.events, answer.status, said)
+        if reason == "aside" and not self._spool.put_aside(batch):
+            self._notices.tell("no room", "the folder for what is put aside is full or cannot be written")
+        if is_mine:
+            self._ring.lose(reason, batch.events)
 
     def _count(self, batch: Batch, answer: Answer, *, is_mine: bool) -> None:
         if is_mine:

@@ -3,10 +3,6 @@
 Promise: a batch that was written survives the death of the process, and the next start sends it under its own producer
 and sequence; what a crash tore or a disk spoiled is skipped and counted. Two processes never send from the same files:
 each start has a folder of its own, `<producer>/`, with a lock that the operating system lets go of when it dies.
-
-A record is a header (`KLK1`, state, length, CRC-32) and a MessagePack array, `Batch`. The state is the one byte that is
-ever overwritten: a batch that the server has answered is not sent again after a restart. It is outside the checksum,
-and need not be durable: what is sent twice is counted once.
 """
 
 from __future__ import annotations
@@ -14,20 +10,20 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import struct
 import sys
 import threading
 import time
-import zlib
 from collections import deque
 from typing import TYPE_CHECKING
 
-import msgspec
+from killick_client.segment import Segment, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from typing import BinaryIO
+
+    from killick_client.segment import Batch
 
 if sys.platform == "win32":
     import msvcrt
@@ -38,104 +34,13 @@ else:
 _SEGMENT_BYTES = 16 << 20
 # How often the folders of other processes are measured: the bound on all together is as exact as that.
 _MEASURE_SECONDS = 5.0
+# What the server fails at is kept here, as segments that count towards the bound. Without a lock nobody adopts it: who
+# wants it sent gives the folder another name, and an empty file `lock`.
+_ASIDE = "aside"
+# As many of the dead as are read at once: each takes a descriptor or two, and a crash loop leaves hundreds.
+_ADOPTED_MAX = 8
 # A folder without a segment is of a start that died before its first write, once it is older than any start takes.
 _EMPTY_SECONDS = 3600.0
-
-_HEADER = struct.Struct("<4sBxxxII")  # magic, state, three bytes of nothing, length, CRC-32
-_MAGIC = b"KLK1"
-_STATE_AT = 4
-_WAITING, _DONE = 0, 1
-
-
-class Batch(msgspec.Struct, frozen=True, array_like=True):
-    """One request to come: where it goes, what it holds, and under which number it is known to the server."""
-
-    producer: str
-    sequence: int
-    kind: str
-    path: str
-    content_type: str
-    events: int
-    body: bytes
-
-
-class Segment:
-    """One file of records, read from its beginning while its end still grows."""
-
-    def __init__(self, path: Path) -> None:
-        """Open a file that is there."""
-        self.path = path
-        self.size = path.stat().st_size
-        self.corrupt = 0
-        self.is_open = False  # for the writer, who may put more behind what has been read
-        self._position = 0  # of the record that is read next
-        self._read = -1  # of the record that was read last
-        self._file: BinaryIO = path.open("r+b", buffering=0)
-
-    @property
-    def waiting_bytes(self) -> int:
-        """How much of it has not been answered yet."""
-        return self.size - (self._read if self._read >= 0 else self._position)
-
-    def next(self) -> Batch | None:
-        """Return the first batch that is not done, again until it is; None at the end."""
-        if self._read >= 0:
-            self._position = self._read
-        while self._position + _HEADER.size <= self.size:
-            self._file.seek(self._position)
-            magic, state, length, checksum = _HEADER.unpack(self._exactly(_HEADER.size))
-            end = self._position + _HEADER.size + length
-            if magic != _MAGIC or end > self.size:
-                self._skip()
-                continue
-            if state == _DONE:
-                self._position = end
-                continue
-            batch = self._parse(self._exactly(length), checksum)
-            if batch is None:
-                self._skip()
-                continue
-            self._read, self._position = self._position, end
-            return batch
-        self.corrupt += self._position < self.size
-        self._position = self.size
-        return None
-
-    def done(self) -> None:
-        """Mark the batch that was read last."""
-        at, self._read = self._read, -1
-        with contextlib.suppress(OSError):  # it may be sent a second time, which is harmless
-            self._file.seek(at + _STATE_AT)
-            self._file.write(bytes([_DONE]))
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
-
-    def remove(self) -> None:
-        """Delete the file."""
-        self._file.close()
-        with contextlib.suppress(OSError):
-            self.path.unlink()
-
-    def _exactly(self, length: int) -> bytes:
-        read = self._file.read(length)
-        return read if len(read) == length else read.ljust(length, b"\0")  # cut by somebody: no checksum will fit
-
-    def _parse(self, payload: bytes, checksum: int) -> Batch | None:
-        if zlib.crc32(payload) != checksum:
-            return None
-        try:
-            return msgspec.msgpack.decode(payload, type=Batch)
-        except msgspec.DecodeError:  # of another version of this program
-            return None
-
-    def _skip(self) -> None:
-        """Go on at whatever next looks like a record."""
-        self.corrupt += 1
-        self._file.seek(self._position + 1)
-        found = self._exactly(self.size - self._position - 1).find(_MAGIC)
-        self._position = self.size if found < 0 else self._position + 1 + found
 
 
 class Lock:
@@ -172,17 +77,24 @@ class Shelf:
             OSError: it belongs to a living process, or it cannot be made.
         """
         if create:
-            folder.mkdir(mode=0o700, parents=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # an earlier try may have come so far
         self._folder = folder
         self._lock = Lock(folder / "lock", create=create)
-        self.segments = deque(Segment(path) for path in sorted(folder.glob("*.segment")))
         self.corrupt = 0
+        try:
+            self.segments = deque(Segment(path) for path in sorted(folder.glob("*.segment")))
+        except OSError:
+            self._lock.close()
+            raise
 
     def next(self) -> Batch | None:
         """Return the oldest batch that is not done, and delete each segment that has been read to its end."""
         while self.segments:
             segment = self.segments[0]
-            batch = segment.next()
+            try:
+                batch = segment.next()
+            except FileNotFoundError:  # somebody tidied up
+                batch = None
             self.corrupt, segment.corrupt = self.corrupt + segment.corrupt, 0
             if batch is not None or segment.is_open:
                 return batch
@@ -215,6 +127,7 @@ class Spool:
         self._guard = threading.Lock()  # held for the moves of segments, and while one is read; never while it is sent
         self._own: Shelf | None = None
         self._dead: list[Shelf] = []
+        self._adopted_to = ""  # the folder at which the last adoption broke off
         self._file: BinaryIO | None = None
         self._segments_made = 0
         self._others_bytes, self._measured_at = 0, float("-inf")
@@ -233,25 +146,24 @@ class Spool:
         Raises:
             OSError: the disk is full, or it cannot be written.
         """
-        payload = msgspec.msgpack.encode(batch)
-        record = _HEADER.pack(_MAGIC, _WAITING, len(payload), zlib.crc32(payload)) + payload
-        if self._bytes() + len(record) > self._bytes_max:
+        written = record(batch)
+        if self._bytes() + len(written) > self._bytes_max:
             self._close_file()  # so that the segment can leave as soon as it has been sent
             return False
         self._open_segment()
         assert self._own is not None and self._file is not None  # noqa: S101, PT018 - what `_open_segment` is for
         segment = self._own.segments[-1]
         try:
-            written = 0
-            while written < len(record):
-                written += self._file.write(record[written:])
+            done = 0
+            while done < len(written):
+                done += self._file.write(written[done:])
         except OSError:
             with contextlib.suppress(OSError):
                 self._file.truncate(segment.size)
             self._close_file()  # what may be left of half a record ends a segment, where it harms nobody
             raise
         with self._guard:
-            segment.size += len(record)
+            segment.size += len(written)
         self._unsynced = True
         return True
 
@@ -266,7 +178,16 @@ class Spool:
             self._unsynced, self._synced_at = False, time.monotonic()
 
     def next(self, *, mine: bool) -> Batch | None:
-        """Return the oldest batch of this process, or one that a dead one left; the same until it is `done`."""
+        """Return the oldest batch of this process, or one that a dead one left; the same until it is `done`.
+
+        Raises:
+            OSError: a segment cannot be read.
+        """
+        while (batch := self._oldest(mine=mine)) is None and not mine and self._adopted_to:
+            self.adopt()
+        return batch
+
+    def _oldest(self, *, mine: bool) -> Batch | None:
         with self._guard:
             for shelf in [self._own] if mine and self._own else [] if mine else self._dead:
                 batch = shelf.next()
@@ -288,14 +209,34 @@ class Spool:
             self._reading.done()
 
     def adopt(self) -> None:
-        """Take over what processes that died have left."""
+        """Take over what processes that died have left, a few at a time: `next` goes on where this breaks off."""
         for folder in self._folders():
+            if folder.name <= self._adopted_to:
+                continue
+            if len(self._dead) >= _ADOPTED_MAX:
+                return
+            self._adopted_to = folder.name
             with contextlib.suppress(OSError):  # it belongs to the living, or somebody else was faster
                 is_old = time.time() - folder.stat().st_mtime > _EMPTY_SECONDS
                 if is_old or any(folder.glob("*.segment")):
                     shelf = Shelf(folder, create=False)
                     with self._guard:
                         self._dead.append(shelf)
+        self._adopted_to = ""
+
+    def put_aside(self, batch: Batch) -> bool:
+        """Keep a batch where nobody sends it from; False when there is no room, or it cannot be written."""
+        written, folder = record(batch), self._folder / _ASIDE
+        if _size(folder) + len(written) > self._bytes_max // 4:
+            return False
+        path = folder / f"{batch.producer}-{batch.kind}-{batch.sequence:08}.segment"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(path, "wb", opener=_for_this_user) as file:
+                file.write(written)
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Let go of everything; what has not been answered waits for the next start."""
@@ -340,13 +281,21 @@ class Spool:
             return
         self._close_file()
         path = self._folder / self._producer / f"{self._segments_made:08}.segment"
-        self._file = open(path, "xb", buffering=0, opener=_for_this_user)  # noqa: SIM115 - a path opens nothing so, and it stays open
         self._segments_made += 1
-        _sync_folders(path.parent, self._folder)
-        segment = Segment(path)
+        file = open(path, "xb", buffering=0, opener=_for_this_user)  # noqa: SIM115 - a path opens nothing so, and it stays open
+        try:
+            _sync_folders(path.parent, self._folder)
+            segment = Segment(path)
+            segment.open()  # so that it is read even if somebody tidies the folder up
+        except BaseException:
+            file.close()
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
         segment.is_open = True
         with self._guard:
             self._own.segments.append(segment)
+        self._file = file
 
     def _close_file(self, *, is_ours: bool = True) -> None:
         """End the segment that is being written; a fork's copy of it is only closed."""

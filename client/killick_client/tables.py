@@ -3,8 +3,8 @@
 | the table | how it goes |
 |---|---|
 | Polars, pyarrow | an Arrow stream, in pieces of about a mebibyte; no row is touched |
-| anything else with the Arrow interface (DuckDB, pandas with pyarrow ...) | the same, if Polars or pyarrow is loaded |
-| pandas | rows of `to_dict("records")` |
+| anything else with the Arrow interface (DuckDB ...) | the same, if Polars or pyarrow is loaded |
+| pandas, whatever its columns are made of | rows of `to_dict("records")` |
 | a mapping of columns; rows that are mappings | rows |
 
 Nothing is imported for it: whoever hands over a Polars table has loaded Polars. Columns that are hashed or truncated,
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from killick_client.assignment import point
 from killick_client.encoding import encode
+from killick_client.privacy import is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 ARROW = "application/vnd.apache.arrow.stream"
 # As large as the writer's batches of lines.
 _PIECE_BYTES = 1 << 20
+# Columns that hold others, by name: what is private may be inside.
+_GROUPS = ("features", "metadata", "kpis")
 SAMPLE_SALT = "killick.sample"  # not that of any traffic plan, so that the sample is not the canary's draw again
 
 
@@ -145,8 +148,8 @@ def pack(table: Any, privacy: Privacy, sample: float, version: str | None) -> It
         TypeError: it is no table.
     """
     columns = _columns(table)
-    # What is private may also be a field of the one column that holds all features: row by row it is found.
-    if columns is not None and not (privacy and "features" in columns.names):
+    # What is private may also be a field of a column that holds others: row by row it is found.
+    if columns is not None and not (privacy and any(group in columns.names for group in _GROUPS)):
         yield from _pieces(columns, privacy, sample, version)
         return
     for row in _mappings(table):
@@ -215,9 +218,10 @@ def _line(row: Mapping[str, Any], privacy: Privacy, sample: float, version: str 
         told.setdefault("version", version)
     if privacy:
         told = privacy.row(told)
-        for group in ("features", "metadata", "kpis"):
-            if isinstance(parts := told.get(group), Mapping):
-                told[group] = privacy.row(parts)
+        for group in _GROUPS:
+            if group in told and group not in privacy.changed:
+                # It raises for what has no names: nobody could say what is in it.
+                told[group] = None if is_missing(told[group]) else privacy.row(told[group])
     return encode(told)
 
 

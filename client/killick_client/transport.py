@@ -74,6 +74,7 @@ class HttpTransport:
         self._timeout_seconds = timeout_seconds
         self._connection: HTTPConnection | None = None  # kept alive, and nobody's
         self._under_way: HTTPConnection | None = None
+        self._is_closed = False
 
     def send(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post a body and read the answer; a connection that failed is not used again.
@@ -81,7 +82,27 @@ class HttpTransport:
         Raises:
             OSError, http.client.HTTPException: nobody answered.
         """
-        connection, self._connection = self._connection or self._connect(), None
+        kept, self._connection = self._connection, None
+        if kept is not None:
+            try:
+                return self._post(kept, path, headers, body)
+            except ConnectionError:  # the server has closed what was idle; a batch may come twice, it has its number
+                if self._is_closed:
+                    raise
+        return self._post(self._connect(), path, headers, body)
+
+    def close(self) -> None:
+        """End the connection, also one that another thread waits on: its request then fails at once."""
+        self._is_closed = True
+        idle, self._connection = self._connection, None
+        if idle is not None:
+            idle.close()
+        busy = self._under_way
+        if busy is not None and busy.sock is not None:
+            with contextlib.suppress(OSError):  # it was closed already
+                busy.sock.shutdown(socket.SHUT_RDWR)
+
+    def _post(self, connection: HTTPConnection, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         self._under_way = connection
         try:
             connection.request("POST", self._prefix + path, body, {**headers, **self._extra})
@@ -97,16 +118,6 @@ class HttpTransport:
         else:
             connection.close()
         return Answer(response.status, _seconds(response.getheader("Retry-After")), text)
-
-    def close(self) -> None:
-        """End the connection, also one that another thread waits on: its request then fails at once."""
-        idle, self._connection = self._connection, None
-        if idle is not None:
-            idle.close()
-        busy = self._under_way
-        if busy is not None and busy.sock is not None:
-            with contextlib.suppress(OSError):  # it was closed already
-                busy.sock.shutdown(socket.SHUT_RDWR)
 
     def _connect(self) -> HTTPConnection:
         return self._kind(self._host, self._port, timeout=self._timeout_seconds)

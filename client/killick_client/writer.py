@@ -13,7 +13,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from killick_client.encoding import GaugeLine, encode
-from killick_client.spool import Batch
+from killick_client.segment import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,26 +42,41 @@ class Writer:
         self._sequences: Counter[str] = Counter()
         self._disk_again_at = float("-inf")
         self._reported = 0
-        self.in_memory: Batch | None = None  # put here by the writer, taken away by the sender
+        self.in_memory: Batch | None = None  # put here by the writer, taken away by it or by the sender
+        self._moving = threading.Lock()  # held while the batch in memory goes to the disk, or is forgotten
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits on this side of the spool."""
         return not (self._ring.bytes or self.in_memory)
 
-    def turn(self, timeout_seconds: float = -1) -> bool:
-        """Write what there is, as far as there is room; say whether it was anything."""
+    def forget(self, batch: Batch) -> bool:
+        """Let go of the batch in memory, which has been answered; False when it is on the disk by now."""
+        with self._moving:
+            if self.in_memory is not batch:
+                return False
+            self.in_memory = None
+            return True
+
+    def turn(self, timeout_seconds: float = -1, *, last: bool = False) -> bool:
+        """Write what there is, as far as there is room; say whether it was anything. The last turn tries every disk."""
         if not self._turn.acquire(timeout=timeout_seconds):
             return False
-        before = self._sequences.total()
+        before, held = self._sequences.total(), self.in_memory
         try:
-            self._report()
+            if last:
+                self._disk_again_at = float("-inf")
+            else:
+                self._report(now=False)
+            self._move()
             self._write_held()
             if not self._held:  # or else the ring goes on putting lines together
                 self._held = self._ring.take()
                 self._write_held()
+            if last:  # now that there is room for it, and while the ring still takes it
+                self._report(now=True)
             self._sync()
-            return self._sequences.total() > before
+            return self._sequences.total() > before or self.in_memory is not held
         finally:
             self._turn.release()
 
@@ -83,6 +98,17 @@ class Writer:
             self._sequences[kind] += 1
             self._held.popleft()
             self._ring.release(parcel)
+
+    def _move(self) -> None:
+        """Put the batch in memory on the disk, if that is due again: it is in the way of all that comes later."""
+        with self._moving:
+            if self.in_memory is None or time.monotonic() < self._disk_again_at:
+                return
+            try:
+                if self._spool.put(self.in_memory):
+                    self.in_memory = None
+            except OSError as error:
+                self._give_up_disk(error)
 
     def _store(self, batch: Batch) -> bool:
         if self.in_memory is not None:  # what comes later must not overtake it on the disk
@@ -106,13 +132,13 @@ class Writer:
         self._notices.last_error = f"spool: {error.strerror or type(error).__name__}"
         self._notices.tell("disk", "the spool cannot be written (%s): going on from memory alone", error)
 
-    def _report(self) -> None:
+    def _report(self, *, now: bool) -> None:
         """Tell people, and the server once there is room, how much was dropped since the last time."""
         total = self._ring.dropped.total()
         if total == self._reported:
             return
         self._notices.tell("dropped", "events were dropped: %s", dict(self._ring.dropped))
-        if self._ring.has_room and self._notices.may_tell("dropped, to the server"):
+        if self._ring.has_room and (now or self._notices.may_tell("dropped, to the server")):
             gauge = GaugeLine(at=time.time_ns() // 1_000, name=DROPPED_GAUGE, value=total - self._reported)
             self._ring.put_line("gauges", encode(gauge))
             self._reported = total

@@ -22,7 +22,7 @@ from killick.checks.reference import unpack_reference
 from killick.engine.admit import DECODERS, delivery_of
 from killick.engine.live import Live
 from killick.engine.measure import profile_batch, profile_labels
-from killick.engine.receive import CHANGES, OUTSIDE, commit
+from killick.engine.receive import CHANGES, commit
 from killick.engine.serve import RECORDED
 from killick.engine.summaries import pack_summaries, take_summaries
 from killick.engine.turns import width_of
@@ -47,6 +47,8 @@ __all__ = ["LocalTransport", "open_local", "summarise"]
 
 # A batch is counted in a profile soon after it was logged, and a busy service is not profiled all the time.
 _PROFILE_EVERY_SECONDS = 1.0
+# How long an end may profile what is pending; the rest is profiled by the next start.
+_LAST_PROFILE_SECONDS = 10.0
 _MEDIA: Mapping[str, Literal["json", "ndjson", "arrow"]] = {
     "application/json": "json",
     "application/x-ndjson": "ndjson",
@@ -121,9 +123,7 @@ class LocalTransport:
         self._clock = clock
         self._attempt = 0
         self._profiled_at = 0.0
-        # Whoever closes the client hangs up, and the sender's thread does too: who comes second waits for the first.
-        self._profiling = threading.Lock()
-        self._is_closed = False
+        self._thread = threading.get_ident()  # the sender's, who opens it
 
     def send(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Make a batch durable, and answer as the server does."""
@@ -134,37 +134,33 @@ class LocalTransport:
         except KillickError as error:
             return _said(error.http_status, str(error))
         if time.monotonic() >= self._profiled_at + _PROFILE_EVERY_SECONDS:
-            with self._profiling:
-                self._profile()
+            self._profile(float("inf"))
         return Answer(200, body=msgspec.json.encode(receipt))
 
     def close(self) -> None:
-        """Profile what is pending; once, so that nothing is under way any more when the process ends."""
-        with self._profiling:
-            if not self._is_closed:
-                self._is_closed = True
-                self._profile()
+        """Profile what is pending, if it is the sender who ends; whoever else calls may not be kept waiting."""
+        if threading.get_ident() == self._thread:
+            self._profile(_LAST_PROFILE_SECONDS)
 
     def _receive(self, path: str, headers: Mapping[str, str], body: bytes) -> Receipt:
         *_, kind = path.split("/")
         model = "" if kind == CHANGES else unquote(path.split("/")[3])
-        actor, sequence, now = headers["Killick-Producer"], int(headers["Killick-Sequence"]), self._clock.now()
-        producer = OUTSIDE + actor
+        producer, sequence, now = headers["Killick-Producer"], int(headers["Killick-Sequence"]), self._clock.now()
         if kind not in DECODERS:
             return take_summaries(self._world, model, producer, sequence, body, now)
         media, spec = _MEDIA[headers["Content-Type"]], self._live.specs.get(model)
         decoded = DECODERS[kind](body, media, model=model, spec=spec, now=now)
-        delivery = delivery_of(decoded, model=model, kind=kind, producer=producer, sequence=sequence, actor=actor)
+        delivery = delivery_of(decoded, model=model, kind=kind, producer=producer, sequence=sequence, actor=producer)
         self._attempt += 1
         return commit(self._world, [delivery], now, self._attempt)[0]
 
-    def _profile(self) -> None:
+    def _profile(self, seconds: float) -> None:
         """Do what is due; what cannot be done now is done by the next, and what was logged is safe."""
         self._profiled_at = time.monotonic()
         try:
-            while self._live.tick(self._clock.now()).batches:
+            while self._live.tick(self._clock.now()).batches and time.monotonic() < self._profiled_at + seconds:
                 pass
-        except OutsideError:
+        except Exception:  # noqa: BLE001 - the batch is stored, and must not be sent again for what comes after
             return
 
 

@@ -51,6 +51,7 @@ class Outside:
         self.requests: list[Request] = []
         self.reply: Callable[[Request], Reply] = lambda _: Reply()
         self.url = ""
+        self.closes_after_answer = False  # without a word, as a server does that keeps nobody's idle connection
 
     def batches(self, kind: str = "predictions") -> list[Request]:
         """The batches of a kind, each once, however often it came; the same key always has the same body."""
@@ -93,6 +94,7 @@ def serving(port: int = 0) -> Iterator[Outside]:
             self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
             self.wfile.write(reply.body)
+            self.close_connection = outside.closes_after_answer or self.close_connection
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -16,7 +16,12 @@ import pytest
 from killick_client import Answer, Client, HttpTransport
 from killick_client.notices import Notices
 from killick_client.ring import Ring
-from killick_client.sender import BACKOFF_SECONDS_MAX, RETRY_AFTER_SECONDS_MAX, Sender
+from killick_client.sender import (
+    BACKOFF_SECONDS_FIRST,
+    BACKOFF_SECONDS_MAX,
+    RETRY_AFTER_SECONDS_MAX,
+    Sender,
+)
 from killick_client.spool import Spool
 from killick_client.writer import Writer
 from tests.client.outside import Outside, Reply, Request, serving, until
@@ -124,9 +129,23 @@ def test_back_off_doubles_with_full_jitter_up_to_its_cap(tmp_path: Path) -> None
 
 def test_the_servers_word_goes_before_the_back_off(tmp_path: Path) -> None:
     """`Retry-After` is kept to, but for what would be for ever."""
-    answers = [Answer(503, 3.0), Answer(429, 0.5), Answer(503, 1e9), Answer(200)]
+    asked = [3.0, 0.5, 1e9, 0.0]
+    waits = rested(tmp_path, [*(Answer(503, seconds) for seconds in asked), Answer(200)])
 
-    assert rested(tmp_path, answers) == [3.0, 0.5, RETRY_AFTER_SECONDS_MAX]
+    for wait, least in zip(waits, [3.0, 0.5, RETRY_AFTER_SECONDS_MAX, BACKOFF_SECONDS_FIRST], strict=True):
+        assert least < wait <= 1.5 * least
+
+
+def test_clients_that_are_asked_for_the_same_rest_come_back_one_by_one(tmp_path: Path) -> None:
+    """A server that says the same to everybody does not get them all at once."""
+    waits = rested(tmp_path, [Answer(503, 5.0)] * 20 + [Answer(200)])
+
+    assert len(set(waits)) == 20
+
+
+def test_a_server_that_is_away_puts_nothing_aside(tmp_path: Path) -> None:
+    """However often its proxy says so."""
+    assert len(rested(tmp_path, [Answer(502), Answer(503), Answer(504)] * 40 + [Answer(200)])) == 120
 
 
 def test_retry_after_is_read_as_seconds_or_a_date(outside: Outside) -> None:
@@ -158,6 +177,39 @@ def test_one_connection_is_kept(outside: Outside) -> None:
     peers = [request.peer for request in outside.requests]
     assert peers[0] == peers[1] != peers[2] == peers[3]
     assert {request.path for request in outside.requests} == {"/behind/a/proxy/v1"}
+
+
+def test_a_connection_that_the_server_closed_while_it_was_idle_is_no_failure(
+    a_client: Make, outside: Outside, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new one is opened at once: no warning, no back-off."""
+    outside.closes_after_answer = True
+    client = a_client()
+    with caplog.at_level(logging.WARNING, "killick_client"):
+        for number in range(3):
+            client.log_prediction(prediction_id=str(number), features={})
+            assert client.flush()
+
+    assert [request.key[2] for request in outside.requests] == [0, 1, 2]
+    assert len({request.peer for request in outside.requests}) == 3
+    assert caplog.messages == []
+
+
+def test_a_closed_transport_does_not_begin_again(outside: Outside) -> None:
+    """A request that `close` broke off is over."""
+    reply = threading.Event()
+    transport = HttpTransport(outside.url)
+    transport.send("/", HEADERS, b"")
+    outside.reply = lambda _: (reply.wait(30), Reply())[1]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(transport.send, "/", HEADERS, b"")
+        assert until(lambda: len(outside.requests) == 2)
+        transport.close()
+        with pytest.raises(ConnectionError):
+            waiting.result(20)
+        reply.set()
+
+    assert len(outside.requests) == 2
 
 
 def test_a_hanging_server_holds_up_nobody(a_client: Make, outside: Outside) -> None:

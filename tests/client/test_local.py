@@ -7,14 +7,14 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 import pytest
 
 from killick.clock import DAY
 from killick.engine.look import counted_in, telemetry_of
-from killick.engine.profiling import Round
-from killick.local import LocalTransport
+from killick.local import open_local
 from killick.wiring import open_world
 from killick_client import Client
 
@@ -113,33 +113,6 @@ def test_two_processes_log_into_one_folder(folder):
     assert totals["predictions.duplicates"] == 300
 
 
-def test_who_hangs_up_second_waits_until_the_first_has_profiled():
-    """The client's thread ends with the process: what it had begun would be left for the next start."""
-    began, goes_on, ticks = threading.Event(), threading.Event(), []
-
-    class Slow:
-        def now(self):
-            return 0
-
-        def tick(self, now):
-            began.set()
-            assert goes_on.wait(20)
-            ticks.append(now)
-            return Round()
-
-    transport = LocalTransport(None, Slow(), Slow())
-    first, second = (threading.Thread(target=transport.close) for _ in range(2))
-    first.start()
-    assert began.wait(20)
-    second.start()
-    second.join(0.1)
-    assert second.is_alive()
-    goes_on.set()
-    for thread in (first, second):
-        thread.join(20)
-    assert ticks == [0]
-
-
 def test_a_store_that_fails_is_tried_again(folder):
     """A file lies where rows should go; when it is gone, everything gets there."""
     folder.mkdir()
@@ -165,3 +138,28 @@ def test_history_may_be_logged_too(folder):
     found = [one for one in counted_in(open_world(folder, folder), "loans") if not one.segment]
     assert {one.start <= last_year < one.end or one.start == last_year + 1_000 for one in found} == {True}
     assert sum(one.rows for one in found) == 1_000
+
+
+def test_a_profile_that_fails_costs_no_batch(folder):
+    """Its rows are stored and are not sent again; whoever else ends the transport is not kept waiting by it."""
+    transport = open_local(str(folder))
+    asked: list[int] = []
+
+    class Failing:
+        specs: ClassVar[dict[str, object]] = {}
+
+        def tick(self, now: int) -> None:
+            asked.append(now)
+            raise ZeroDivisionError
+
+    transport._live = Failing()
+    headers = {"Killick-Producer": "p", "Killick-Sequence": "0", "Content-Type": "application/x-ndjson"}
+    answer = transport.send("/v1/models/m/gauges", headers, b'{"name":"x","value":1,"at":0}\n')
+    assert (answer.status, len(asked)) == (200, 1)
+
+    stranger = threading.Thread(target=transport.close)
+    stranger.start()
+    stranger.join()
+    assert len(asked) == 1
+    transport.close()
+    assert len(asked) == 2

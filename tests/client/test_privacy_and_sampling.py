@@ -6,8 +6,11 @@ import gc
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -37,6 +40,13 @@ def everywhere(outside: Outside, folder: Path) -> bytes:
     return sent + b"".join(path.read_bytes() for path in folder.rglob("*.segment"))
 
 
+@dataclass
+class Person:
+    """Features with names, and no mapping."""
+
+    email: str
+
+
 ROWS = [{"prediction_id": "a", "entity_id": PLAIN, "age": 37, **TREATED}]
 
 
@@ -52,6 +62,10 @@ ROWS = [{"prediction_id": "a", "entity_id": PLAIN, "age": 37, **TREATED}]
         lambda client: client.log_predictions(pl.DataFrame(ROWS)),
         lambda client: client.log_predictions(pa.Table.from_pylist(ROWS)),
         lambda client: client.log_predictions(pl.DataFrame({"prediction_id": ["a"], "features": [TREATED]})),
+        lambda client: client.log_predictions(pl.DataFrame({"prediction_id": ["a"], "metadata": [TREATED]})),
+        lambda client: client.log_outcomes(pa.Table.from_pylist([{"prediction_id": "a", "kpis": TREATED}])),
+        lambda client: client.log_predictions([{"prediction_id": "a", "features": Person(PLAIN)}]),
+        lambda client: client.log_predictions([{"prediction_id": "a", "metadata": f'{{"email": "{PLAIN}"}}'}]),
         lambda client: client.log_predictions(pl.DataFrame(ROWS).to_pandas()),
         lambda client: client.log_outcome(prediction_id="a", label=True, kpis=TREATED),
         lambda client: client.log_outcomes(pl.DataFrame(ROWS)),
@@ -65,6 +79,10 @@ ROWS = [{"prediction_id": "a", "entity_id": PLAIN, "age": 37, **TREATED}]
         "polars",
         "pyarrow",
         "struct",
+        "struct of metadata",
+        "struct of kpis",
+        "dataclass",
+        "metadata as text",
         "pandas",
         "outcome",
         "outcomes",
@@ -105,6 +123,17 @@ def test_what_is_left_is_what_was_asked_for(a_client: Make, outside: Outside) ->
     assert table.drop("version").to_dicts() == [
         {"prediction_id": "a", "entity_id": HIDDEN["email"], "age": 37, **HIDDEN}
     ]
+
+
+@pytest.mark.parametrize("treatment", [Hash("k"), Truncate(3)], ids=["hash", "truncate"])
+@pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan"), np.datetime64("NaT"), pd.NaT, pd.NA], ids=repr)
+def test_what_is_missing_stays_missing(missing: object, treatment: Hash | Truncate) -> None:
+    """It has no text that could be hashed; what holds several values is none that is missing."""
+    privacy = Privacy({"x": treatment})
+
+    assert privacy.value("x", missing) is None
+    assert privacy.value("x", "nan") == treatment("nan")
+    assert privacy.value("x", np.array([math.nan])) == treatment(np.array([math.nan]))
 
 
 @given(st.text(), st.text())

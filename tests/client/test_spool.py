@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import resource
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from killick_client import Client
-from killick_client.spool import _HEADER, Batch, Lock, Spool
+from killick_client.segment import HEADER, Batch
+from killick_client.spool import Lock, Spool
 from tests.client.outside import Outside, until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Make = Callable[..., Client]
 
@@ -82,7 +82,7 @@ def test_a_damaged_file_gives_what_is_whole_and_nothing_else(
     content = bytearray(path.read_bytes())
     at = 0
     while at < len(content):
-        at += _HEADER.size + _HEADER.unpack(content[at : at + _HEADER.size])[2]
+        at += HEADER.size + HEADER.unpack(content[at : at + HEADER.size])[2]
         ends.append(at)
     cut = data.draw(st.integers(0, len(content)) | st.just(len(content)))
     spots = data.draw(st.lists(st.integers(0, len(content) - 1), max_size=3))
@@ -136,6 +136,40 @@ def test_two_processes_never_adopt_the_same(tmp_path: Path) -> None:
     for heir in heirs:
         heir.close()
     living.close()
+
+
+def test_a_crash_loop_is_adopted_with_few_descriptors(tmp_path: Path) -> None:
+    """A hundred starts that died are read to their end, a few at a time."""
+    for start in range(100):
+        spool = a_spool(tmp_path, f"start{start:03}")
+        spool.put(batch(start))
+        died(spool)
+    heir = a_spool(tmp_path, "heir")
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+    heir.adopt()
+    sequences, most = [], 0
+    for one in read(heir, mine=False):
+        sequences.append(one.sequence)
+        most = max(most, len(list(descriptors.iterdir())))
+
+    assert sequences == list(range(100))
+    assert most - before < 30
+    assert list(tmp_path.iterdir()) == []
+    heir.close()
+
+
+def test_what_is_put_aside_is_bounded_and_nobodys_to_adopt(tmp_path: Path) -> None:
+    """A quarter of the spool at most; it counts towards the bound of all."""
+    spool = a_spool(tmp_path, "p", bytes_max=20_000)
+    kept = [spool.put_aside(batch(number, b"x" * 1_000)) for number in range(20)]
+    spool.adopt()
+
+    assert kept == [True] * 4 + [False] * 16
+    assert spool.next(mine=False) is None
+    assert len(list((tmp_path / "aside").iterdir())) == 4
+    assert sum(spool.put(batch(number, b"x" * 1_000)) for number in range(20)) == 14
+    spool.close()
 
 
 def test_a_segment_leaves_the_disk_when_it_has_been_sent(tmp_path: Path) -> None:
@@ -250,6 +284,27 @@ def test_a_disk_that_fails_in_the_midst_of_a_record_costs_no_event(
     assert "No space" in str(client.statistics().last_error)
 
 
+@pytest.mark.parametrize("free", range(5))
+def test_a_process_without_descriptors_spools_again_once_it_has_some(free: int, tmp_path: Path) -> None:
+    """Wherever the opening of a spool breaks off, the next try begins where it can, and all is read."""
+    spool = a_spool(tmp_path, "p")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    next_one = os.open(os.devnull, os.O_RDONLY)
+    os.close(next_one)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_one + free, limits[1]))
+    try:
+        is_put = False
+        with contextlib.suppress(OSError):
+            is_put = spool.put(batch(0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert is_put or spool.put(batch(0))
+    assert spool.put(batch(1))
+    assert [one.sequence for one in read(spool, mine=True)] == [0, 1]
+    spool.close()
+
+
 def test_a_spool_that_is_deleted_under_the_client_does_not_stop_it(
     a_client: Make, outside: Outside, tmp_path: Path
 ) -> None:
@@ -291,8 +346,8 @@ def test_the_checksum_is_crc_32_of_the_payload(tmp_path: Path) -> None:
     spool.put(batch(0))
     (path,) = tmp_path.rglob("*.segment")
     content = path.read_bytes()
-    magic, state, length, checksum = _HEADER.unpack(content[: _HEADER.size])
+    magic, state, length, checksum = HEADER.unpack(content[: HEADER.size])
 
-    assert (magic, state, length) == (b"KLK1", 0, len(content) - _HEADER.size)
-    assert checksum == zlib.crc32(content[_HEADER.size :])
+    assert (magic, state, length) == (b"KLK1", 0, len(content) - HEADER.size)
+    assert checksum == zlib.crc32(content[HEADER.size :])
     spool.close()

@@ -45,10 +45,23 @@ def test_the_error_of_a_block_is_its_status_and_goes_on(a_client: Make, outside:
     assert logged(client, outside)[0]["status"] == "ZeroDivisionError"
 
 
-def test_a_part_that_no_prediction_has_is_a_mistake(a_client: Make) -> None:
-    """As a wrong argument is."""
+def test_a_part_that_no_prediction_has_costs_the_event_and_not_the_service(a_client: Make) -> None:
+    """Nothing raises in the call; it is counted as what cannot be encoded is."""
+    client = a_client()
+    with client.prediction(scroe=1, features={"x": 1}) as prediction:
+        prediction.score = 0.5
+
+    assert client.statistics().dropped == {"unencodable": 1}
+    assert "AttributeError" in str(client.statistics().last_error)
     with pytest.raises(AttributeError):
-        a_client().prediction(scroe=1)
+        prediction.scroe = 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("part", ["scroe", "trace_id"])
+def test_a_middleware_with_a_part_that_cannot_be_is_refused_when_it_is_made(part: str, a_client: Make) -> None:
+    """Not at every request."""
+    with pytest.raises(TypeError, match=part):
+        KillickMiddleware(application, a_client(), **{part: 1})
 
 
 def test_a_watched_function_gives_what_it_gave(a_client: Make, outside: Outside) -> None:
