@@ -126,8 +126,7 @@ class Framed:
         if kind == "time":
             return self._time(series, field)
         if kind == "number":
-            # NaN is how Arrow's writers say that there is nothing, as null is JSON's.
-            return series.cast(pl.Float64).fill_nan(None) if series.dtype.is_numeric() else self._none(series, kind, field)
+            return self._number(series, field)
         if _is_text(series):
             return self._text(series, field)
         if series.dtype.is_integer() or (kind == "word" and _is_scalar(series)):
@@ -176,6 +175,12 @@ class Framed:
         self.quarantine.refuse(series.is_not_null(), field, problem)
         dtype = {"number": pl.Float64, "time": pl.Int64, "feature": pl.Null}.get(kind, pl.String)
         return pl.Series(series.name, [None], dtype=dtype).new_from_index(0, len(series))
+
+    def _number(self, series: pl.Series, field: str) -> pl.Series:
+        if not series.dtype.is_numeric():
+            return self._none(series, "number", field)
+        # NaN is how NumPy and pandas say that there is nothing, as null is JSON's word for it.
+        return series.cast(pl.Float64).fill_nan(None)
 
     def _text(self, series: pl.Series, field: str) -> pl.Series:
         text = series.cast(pl.String)

@@ -167,7 +167,9 @@ class Listed:
         if types > {list}:
             there = [type(value) is list for value in compress(values, self.quarantine.kept) if value is not None]
             are_lists = 2 * sum(there) >= len(there)
-            other = np.fromiter((value is not None and (type(value) is list) != are_lists for value in values), np.bool_)
+            other = np.fromiter(
+                (value is not None and (type(value) is list) != are_lists for value in values), np.bool_
+            )
             self.quarantine.refuse(other, field, MISMATCH)
             values = [None if wrong else value for value, wrong in zip(values, other, strict=True)]
         if are_lists:
