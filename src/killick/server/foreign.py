@@ -6,6 +6,7 @@ them does not retry under a name; what comes twice is recognised by its predicti
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from killick.engine.halves import read_posted
 from killick.engine.look import reference_of
 from killick.engine.receive import Receipt
 from killick.engine.translate import decode_events, reading_of
+from killick.errors import DataError
+from killick.formats.foreign import rejected
 from killick.formats.otlp import read_logs
 from killick.formats.sagemaker import read_captures, read_labels
 from killick.server.bodies import JSON, NDJSON, media_type
@@ -77,14 +80,15 @@ class Foreign:
         def store(body: bytes) -> list[Stored]:
             known = self._taking.known
             found = readable(partial(read_posted, headers, body, known.names, self._taking.clock.now()))
-            for model in found.halves:
-                known.admit(model)  # all of them before any is held
             stored = []
-            for model, halves in found.halves.items():
-                self._taking.receiver.hold(model, halves)
-                stored.append(Stored(model, "halves", Receipt(len(halves))))
-            refused = tuple(found.rejected)
-            return [*stored, *([Stored("", "halves", Receipt(0, refused), len(refused))] if refused else [])]
+            with ExitStack() as places:
+                for model in found.halves:
+                    places.enter_context(known.storing(model))  # all of them before any is held
+                for model, halves in found.halves.items():
+                    self._taking.receiver.hold(model, halves)
+                    stored.append(Stored(model, "halves", Receipt(len(halves))))
+            refused = Receipt(0, tuple(found.rejected[:NAMED_MAX]))
+            return [*stored, *([Stored("", "halves", refused, len(found.rejected))] if found.rejected else [])]
 
         return await self._taking.take(request, store, receipt_answer)
 
@@ -101,9 +105,11 @@ class Foreign:
                 for model, events in found.items():
                     try:
                         stored.append(self._events(model, kind, events, (), actor, self._senders.own(model, kind)))
-                    except Refused as error:
-                        # An export has records of many services: one that is not known here must not cost the others.
-                        refused.append(Rejected(0, "killick.model", error.detail))
+                    except (Refused, DataError) as error:
+                        # An export has records of many services: one that is not known here, or whose records are more
+                        # than a body may be, must not cost the others.
+                        said = error.detail if isinstance(error, Refused) else rejected(0, error).reason
+                        refused.append(Rejected(0, "killick.model", said))
                         refused_rows += len(events)
             return [*stored, Stored("", "logs", Receipt(0, tuple(refused[:NAMED_MAX])), refused_rows)]
 
