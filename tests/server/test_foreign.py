@@ -210,3 +210,20 @@ def test_one_model_with_too_many_columns_does_not_cost_an_export(server: Server)
     assert answer.status == 200
     assert answer.json["partialSuccess"]["rejectedLogRecords"] == "2"
     assert metric(server, "killick_predictions_total", "good") == 1
+
+
+def test_a_refused_event_is_told_by_the_line_that_it_comes_from(server: Server) -> None:
+    """Lines that are empty, or cannot be read, are lines."""
+
+    def line(event_id: str, time: str) -> bytes:
+        data = {"endpointInput": {"data": "1,2", "encoding": "CSV"}, "endpointOutput": {"data": "0", "encoding": "CSV"}}
+        metadata = {"eventId": event_id, "inferenceTime": time}
+        return json.dumps({"captureData": data, "eventMetadata": metadata}).encode()
+
+    good, late = "2026-01-01T00:00:00Z", "2199-01-01T00:00:00Z"
+    body = b"\n".join([line("a", good), b"", b"{", line("b", late), line("c", good)])
+    path = "/v1/models/captured-lines/sagemaker/captures"
+    answer = server.ask("POST", path, body, Content_Type="application/jsonlines")
+
+    assert answer.json["accepted"] == 2
+    assert [row["index"] for row in answer.json["quarantined"]] == [2, 3]

@@ -78,12 +78,16 @@ _PARTS: Mapping[str, Callable[[object, str], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """What an export holds: events by model, which records were refused, and how many were none of ours."""
+    """What an export holds: events by model, which records were refused, and how many were none of ours.
+
+    `places` has, by kind and model, the index of the record that each event comes from.
+    """
 
     predictions: dict[str, list[Event]] = field(default_factory=dict)
     outcomes: dict[str, list[Event]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     ignored: int = 0
+    places: dict[tuple[str, str], list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ def events_of(export: object) -> Logs:
     for index, record in records:
         if any(key.startswith(OURS) for key in record.own):
             try:
-                _take(record, assignments, found)
+                _take(index, record, assignments, found)
             except DataError as error:
                 found.rejected.append(rejected(index, error))
     found.rejected.sort(key=lambda each: each.index)
@@ -233,7 +237,7 @@ def _assignments(records: list[_Record]) -> dict[tuple[str | None, object], _Rec
     }
 
 
-def _take(record: _Record, assignments: Mapping[tuple[str | None, object], _Record], found: Logs) -> None:
+def _take(index: int, record: _Record, assignments: Mapping[tuple[str | None, object], _Record], found: Logs) -> None:
     model = name_of(record.get(f"{OURS}model"), f"{OURS}model")
     said = {key: value for key, value in record.own.items() if key.startswith(OURS)}
     about_outcome = any(key.startswith(_OUTCOME) for key in said)
@@ -245,8 +249,10 @@ def _take(record: _Record, assignments: Mapping[tuple[str | None, object], _Reco
         assigned = assignments.get((record.trace_id, model)) if record.trace_id else None
         own = record if record.own.get("feature_flag.key") == model else None
         found.predictions.setdefault(model, []).append(_prediction(record, own or assigned))
+        found.places.setdefault(("predictions", model), []).append(index)
     if outcome:
         found.outcomes.setdefault(model, []).append(outcome)
+        found.places.setdefault(("outcomes", model), []).append(index)
 
 
 def _prediction(record: _Record, assignment: _Record | None) -> Event:

@@ -19,7 +19,7 @@ from killick.engine.look import reference_of
 from killick.engine.receive import Receipt
 from killick.engine.translate import decode_events, reading_of
 from killick.errors import DataError
-from killick.formats.foreign import rejected
+from killick.formats.foreign import placed, rejected
 from killick.formats.otlp import read_logs
 from killick.formats.sagemaker import read_captures, read_labels
 from killick.server.bodies import JSON, NDJSON, media_type
@@ -104,7 +104,11 @@ class Foreign:
             for kind, found in (("predictions", logs.predictions), ("outcomes", logs.outcomes)):
                 for model, events in found.items():
                     try:
-                        stored.append(self._events(model, kind, events, (), actor, self._senders.own(model, kind)))
+                        stored.append(
+                            self._events(
+                                model, kind, events, logs.places[kind, model], (), actor, self._senders.own(model, kind)
+                            )
+                        )
                     except (Refused, DataError) as error:
                         # An export has records of many services: one that is not known here, or whose records are more
                         # than a body may be, must not cost the others.
@@ -133,8 +137,11 @@ class Foreign:
 
         def store(body: bytes) -> list[Stored]:
             found = readable(partial(read, body, self._reading(model, spec)))
-            events = found.predictions if kind == "predictions" else found.outcomes
-            return [self._events(model, kind, events, found.rejected, actor, sender)]
+            if kind == "predictions":
+                events, lines = found.predictions, found.prediction_lines
+            else:
+                events, lines = found.outcomes, found.outcome_lines
+            return [self._events(model, kind, events, lines, found.rejected, actor, sender)]
 
         return await self._taking.take(request, store, receipt_answer)
 
@@ -152,6 +159,7 @@ class Foreign:
         model: str,
         kind: str,
         events: Sequence[foreign.Event],
+        places: Sequence[int],
         refused: Iterable[Rejected],
         actor: str,
         sender: Sender,
@@ -159,6 +167,7 @@ class Foreign:
         """Deliver events in the canonical form of our wire, as if a client of ours had sent them."""
         spec = self._taking.known.admit(model)
         decoded = decode_events(events, kind, model, spec, self._taking.clock.now())
+        decoded = replace(decoded, rejected=placed(decoded.rejected, places))
         return self._taking.deliver(model, kind, sender, _with(decoded, tuple(refused)), actor)
 
 
