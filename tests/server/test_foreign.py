@@ -227,3 +227,15 @@ def test_a_refused_event_is_told_by_the_line_that_it_comes_from(server: Server) 
 
     assert answer.json["accepted"] == 2
     assert [row["index"] for row in answer.json["quarantined"]] == [2, 3]
+
+
+def test_a_refused_record_is_in_its_models_quarantine(server: Server) -> None:
+    """Whoever looks after the model sees it, even where no record of it could be used; the answer counts it."""
+    bad = {"killick.model": "only-bad", "killick.prediction_id": "a", "killick.score": "high"}
+    good = {"killick.model": "beside-bad", "killick.prediction_id": "a", "killick.score": 0.5}
+    answer = server.post("/v1/logs", export(good, bad, bad | {"killick.model": "beside-bad"}))
+
+    assert answer.json["partialSuccess"]["rejectedLogRecords"] == "2"
+    for model, index in (("only-bad", 1), ("beside-bad", 2)):
+        rows = server.ask("GET", f"/v1/models/{model}/quarantine").json["rows"]
+        assert [(row["index"], row["field"]) for row in rows] == [(index, "killick.score")]

@@ -17,6 +17,7 @@ opentelemetry-proto); feature flags in events, semantic conventions 1.54. Protob
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,8 @@ _PARTS: Mapping[str, Callable[[object, str], Any]] = {
 class Logs:
     """What an export holds: events by model, which records were refused, and how many were none of ours.
 
-    `places` has, by kind and model, the index of the record that each event comes from.
+    `places` has, by kind and model, the index of the record that each event comes from; `whose` has the kind and model
+    of each refused record, by its index, where it says whose it is.
     """
 
     predictions: dict[str, list[Event]] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class Logs:
     rejected: list[Rejected] = field(default_factory=list)
     ignored: int = 0
     places: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    whose: dict[int, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,8 @@ def events_of(export: object) -> Logs:
                 _take(index, record, assignments, found)
             except DataError as error:
                 found.rejected.append(rejected(index, error))
+                with suppress(DataError):
+                    found.whose[index] = _whose(record)
     found.rejected.sort(key=lambda each: each.index)
     return found
 
@@ -253,6 +258,11 @@ def _take(index: int, record: _Record, assignments: Mapping[tuple[str | None, ob
     if outcome:
         found.outcomes.setdefault(model, []).append(outcome)
         found.places.setdefault(("outcomes", model), []).append(index)
+
+
+def _whose(record: _Record) -> tuple[str, str]:
+    kind = "outcomes" if any(key.startswith(_OUTCOME) for key in record.own) else "predictions"
+    return kind, name_of(record.get(f"{OURS}model"), f"{OURS}model")
 
 
 def _prediction(record: _Record, assignment: _Record | None) -> Event:

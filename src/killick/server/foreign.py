@@ -29,7 +29,7 @@ from killick.server.taking import Stored, readable, receipt_answer
 from killick.telemetry.quarantine import NAMED_MAX, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from litestar import Request, Response
 
@@ -100,22 +100,19 @@ class Foreign:
 
         def store(body: bytes) -> list[Stored]:
             logs = readable(partial(read, body))
-            stored, refused, refused_rows = [], list(logs.rejected), len(logs.rejected)
-            for kind, found in (("predictions", logs.predictions), ("outcomes", logs.outcomes)):
-                for model, events in found.items():
-                    try:
-                        stored.append(
-                            self._events(
-                                model, kind, events, logs.places[kind, model], (), actor, self._senders.own(model, kind)
-                            )
-                        )
-                    except (Refused, DataError) as error:
-                        # An export has records of many services: one that is not known here, or whose records are more
-                        # than a body may be, must not cost the others.
-                        said = error.detail if isinstance(error, Refused) else rejected(0, error).reason
-                        refused.append(Rejected(0, "killick.model", said))
-                        refused_rows += len(events)
-            return [*stored, Stored("", "logs", Receipt(0, tuple(refused[:NAMED_MAX])), refused_rows)]
+            told = [one for one in logs.rejected if one.index not in logs.whose]
+            stored, told_rows = [], len(told)
+            for (kind, model), events, refused in _by_model(logs):
+                places, sender = logs.places.get((kind, model), ()), self._senders.own(model, kind)
+                try:
+                    stored.append(self._events(model, kind, events, places, refused, actor, sender))
+                except (Refused, DataError) as error:
+                    # An export has records of many services: one that is not known here, or whose records are more
+                    # than a body may be, must not cost the others.
+                    said = error.detail if isinstance(error, Refused) else rejected(0, error).reason
+                    told.append(Rejected(min((*places, *(one.index for one in refused))), "killick.model", said))
+                    told_rows += len(events) + len(refused)
+            return [*stored, Stored("", "logs", Receipt(0, tuple(told[:NAMED_MAX])), told_rows)]
 
         return await self._taking.take(request, store, _exported_json if media == JSON else _exported_protobuf, media)
 
@@ -169,6 +166,18 @@ class Foreign:
         decoded = decode_events(events, kind, model, spec, self._taking.clock.now())
         decoded = replace(decoded, rejected=placed(decoded.rejected, places))
         return self._taking.deliver(model, kind, sender, _with(decoded, tuple(refused)), actor)
+
+
+def _by_model(logs: Logs) -> Iterator[tuple[tuple[str, str], Sequence[foreign.Event], list[Rejected]]]:
+    """Yield the events of each kind and model, with its records that were refused."""
+    refused: dict[tuple[str, str], list[Rejected]] = {}
+    for one in logs.rejected:
+        if whose := logs.whose.get(one.index):
+            refused.setdefault(whose, []).append(one)
+    events = {("predictions", model): found for model, found in logs.predictions.items()}
+    events |= {("outcomes", model): found for model, found in logs.outcomes.items()}
+    for whose in dict.fromkeys((*events, *refused)):
+        yield whose, events.get(whose, ()), refused.get(whose, [])
 
 
 def _with(decoded: Decoded, refused: tuple[Rejected, ...]) -> Decoded:
