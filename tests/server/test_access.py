@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from litestar.connection import ASGIConnection
 
 from killick.adapters.control import open_control
 from killick.errors import CallError
-from killick.server.access import Address, is_loopback, must_be_bindable
+from killick.server.access import Access, Address, is_loopback, must_be_bindable
+from killick.server.problems import Refused
+from killick.server.rates import Rates
 from killick.server.routes import ROUTES
-from killick.server.tokens import Token, hash_of, revoke_token
+from killick.server.tokens import Keyring, Token, create_token, hash_of, revoke_token
+from killick.testing.control import MemoryControl
 from tests.server.serving import JSON, Server, prediction, start, token
 
 if TYPE_CHECKING:
@@ -198,3 +204,63 @@ def test_an_address_is_written_as_one_types_it() -> None:
     """Six's addresses have brackets."""
     assert Address("::1", 1).url == "http://[::1]:1"
     assert Address("127.0.0.1", 8642).url == "http://127.0.0.1:8642"
+
+
+class _Ring:
+    """A keyring's world: a clock that a test turns, and one token."""
+
+    def __init__(self) -> None:
+        self.passed = 1_000.0
+        self.control = MemoryControl()
+        self.secret = create_token(self.control, "ci", ("ingest",), expires_at=None, actor="a test", now=NOW)
+        keyring = Keyring(self.control, self.seconds)
+        rates, address = Rates(500.0, 2_000), Address("0.0.0.0", 1)  # noqa: S104 - nothing listens
+        self.access = Access(keyring, rates, address, self, self.seconds, require_token=True)
+
+    def seconds(self) -> float:
+        return self.passed
+
+    def now(self) -> int:
+        return NOW
+
+    async def ask(self) -> int:
+        """Come with the token once; return what a client would be answered."""
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "headers": [(b"authorization", f"Bearer {self.secret}".encode())],
+            "client": ("192.0.2.1", 1),
+            "state": {},
+        }
+        handler = SimpleNamespace(opt={"scope": "ingest"})
+        try:
+            await self.access(ASGIConnection(scope), handler)  # type: ignore[arg-type]
+        except Refused as refused:
+            return refused.status_code
+        return 200
+
+
+def test_a_token_that_comes_seldom_is_let_in_every_time() -> None:
+    """Prometheus may scrape every two minutes: the ring is read before it is asked, not after."""
+
+    async def scrape() -> list[int]:
+        ring, answers = _Ring(), []
+        for _ in range(3):
+            answers.append(await ring.ask())
+            ring.passed += 120.0
+        return answers
+
+    assert asyncio.run(scrape()) == [200, 200, 200]
+
+
+def test_a_revoked_token_opens_nothing_after_a_silence() -> None:
+    """Not even the first door."""
+
+    async def come_back() -> list[int]:
+        ring = _Ring()
+        answers = [await ring.ask()]
+        revoke_token(ring.control, "ci", actor="a test", now=NOW)
+        ring.passed += 50.0
+        return [*answers, await ring.ask()]
+
+    assert asyncio.run(come_back()) == [200, 401]

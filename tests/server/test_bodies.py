@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import random
 import zlib
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import zstandard
@@ -122,3 +124,28 @@ def test_an_encoding_that_is_not_understood_is_told_what_is(said: str) -> None:
         content_encoding(said)
 
     assert (refused.value.status_code, refused.value.headers) == (415, {"Accept-Encoding": "gzip, zstd"})
+
+
+def test_many_members_are_not_copied_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is fed of a body is bounded by the body and a piece for each member: it was quadratic."""
+    fed = 0
+
+    class Counting:
+        def __init__(self, member: Any) -> None:
+            self.member = member
+
+        def decompress(self, data: bytes, most: int) -> bytes:
+            nonlocal fed
+            fed += len(data)
+            return self.member.decompress(data, most)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.member, name)
+
+    make = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", lambda window: Counting(make(window)))
+    data = random.Random(5).randbytes(1_000)
+    body = gzip.compress(data) * 2_000
+
+    assert inflate(body, "gzip", 10**7) == data * 2_000
+    assert fed < 20 * len(body)

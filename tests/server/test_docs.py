@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from killick.server.ingest import CHANGES_MAX
 from killick.server.limits import MEBIBYTE, Limits
 from killick.server.routes import ROUTES
 from killick.server.tokens import SCOPES
@@ -67,7 +68,9 @@ def test_the_bounds_are_those_of_the_code() -> None:
     bounds = (
         f"| {limits.body_bytes_max // MEBIBYTE} MiB |",
         f"| {limits.inflated_bytes_max // MEBIBYTE} MiB |",
-        f"| {limits.requests_per_second:.0f} a second, {limits.burst:,} at once |",
+        f"| any other body, unpacked | {limits.inflated_text_bytes_max // MEBIBYTE} MiB |",
+        f"| changes in a body | {CHANGES_MAX:,} |",
+        f"| {limits.requests_per_second:,.0f} a second, {limits.burst:,} at once |",
         f"| {limits.held_bytes_max // MEBIBYTE // 1024} GiB |",
         f"| {limits.connections_max}; {limits.waiting_max} |",
         f"| {limits.header_seconds:.0f} s; {limits.body_seconds:.0f} s |",

@@ -166,3 +166,76 @@ def test_columns_that_have_no_name_get_those_of_the_reference(tmp_path: Path) ->
     (file,) = (tmp_path / "store" / "telemetry").rglob("*.parquet")
     assert pl.read_parquet(file).select("income", "city").rows() == [(12, "Rome")]
     assert running.stop() == 0, running.log.read_text()
+
+
+def test_an_export_of_many_new_models_is_no_way_around_their_number(hasty: Server) -> None:
+    """Five models may be known; the others' records are refused, and told."""
+    records = [
+        {"killick.model": f"new-{number}", "killick.prediction_id": "a", "killick.score": 0.5} for number in range(9)
+    ]
+    answer = hasty.post("/v1/logs", export(*records))
+
+    assert answer.status == 200
+    assert "takes no more names" in answer.json["partialSuccess"]["errorMessage"]
+    assert len(hasty.ask("GET", "/v1/models").json["models"]) == 5
+
+
+def test_a_batch_of_many_new_models_is_refused_before_any_is_held(tmp_path: Path) -> None:
+    """And their names are free for others."""
+    event = {
+        "specversion": "1.0",
+        "type": "io.seldon.serving.inference.request",
+        "source": "io.seldon.serving.deployment.iris",
+        "data": {"data": {"ndarray": [[1.0, 2.0]]}},
+    }
+    batch = [event | {"id": str(number), "modelid": f"new-{number}"} for number in range(3)]
+    running = start(tmp_path, models_max=2)
+    try:
+        problem(running.post("/v1/cloudevents", batch, Content_Type="application/cloudevents-batch+json"), 403)
+        assert running.ask("GET", "/v1/models").json["models"] == []
+        answer = running.post("/v1/cloudevents", batch[:2], Content_Type="application/cloudevents-batch+json")
+        assert answer.status == 200
+    finally:
+        running.stop()
+
+
+def test_one_model_with_too_many_columns_does_not_cost_an_export(server: Server) -> None:
+    """The others are stored; the refused records are told, and a sender that retried would send them twice."""
+    wide = {"killick.prediction_id": "w"} | {f"killick.feature.{number}": 0.5 for number in range(6_000)}
+    other = {"killick.prediction_id": "v"} | {f"killick.feature.x{number}": 0.5 for number in range(6_000)}
+    good = {"killick.model": "good", "killick.prediction_id": "a", "killick.score": 0.5}
+    records = [good, wide | {"killick.model": "wide"}, other | {"killick.model": "wide"}]
+    answer = server.post("/v1/logs", export(*records))
+
+    assert answer.status == 200
+    assert answer.json["partialSuccess"]["rejectedLogRecords"] == "2"
+    assert metric(server, "killick_predictions_total", "good") == 1
+
+
+def test_a_refused_event_is_told_by_the_line_that_it_comes_from(server: Server) -> None:
+    """Lines that are empty, or cannot be read, are lines."""
+
+    def line(event_id: str, time: str) -> bytes:
+        data = {"endpointInput": {"data": "1,2", "encoding": "CSV"}, "endpointOutput": {"data": "0", "encoding": "CSV"}}
+        metadata = {"eventId": event_id, "inferenceTime": time}
+        return json.dumps({"captureData": data, "eventMetadata": metadata}).encode()
+
+    good, late = "2026-01-01T00:00:00Z", "2199-01-01T00:00:00Z"
+    body = b"\n".join([line("a", good), b"", b"{", line("b", late), line("c", good)])
+    path = "/v1/models/captured-lines/sagemaker/captures"
+    answer = server.ask("POST", path, body, Content_Type="application/jsonlines")
+
+    assert answer.json["accepted"] == 2
+    assert [row["index"] for row in answer.json["quarantined"]] == [2, 3]
+
+
+def test_a_refused_record_is_in_its_models_quarantine(server: Server) -> None:
+    """Whoever looks after the model sees it, even where no record of it could be used; the answer counts it."""
+    bad = {"killick.model": "only-bad", "killick.prediction_id": "a", "killick.score": "high"}
+    good = {"killick.model": "beside-bad", "killick.prediction_id": "a", "killick.score": 0.5}
+    answer = server.post("/v1/logs", export(good, bad, bad | {"killick.model": "beside-bad"}))
+
+    assert answer.json["partialSuccess"]["rejectedLogRecords"] == "2"
+    for model, index in (("only-bad", 1), ("beside-bad", 2)):
+        rows = server.ask("GET", f"/v1/models/{model}/quarantine").json["rows"]
+        assert [(row["index"], row["field"]) for row in rows] == [(index, "killick.score")]

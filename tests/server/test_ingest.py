@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import zstandard
 
-from tests.server.serving import ARROW, JSON, NDJSON, Answer, Server, prediction
+from tests.server.serving import ARROW, JSON, NDJSON, Answer, Server, prediction, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -313,3 +313,25 @@ def gauge(server: Server, name: str) -> float:
     """A number without labels."""
     lines = server.ask("GET", "/metrics").body.decode().splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
+
+
+def test_changes_of_more_than_a_body_may_have_are_refused(server: Server) -> None:
+    """Each costs the ledger an entry, while all that comes in waits."""
+    change = {"at": "2026-01-01T00:00Z", "kind": "release", "name": "x"}
+    problem(server.post("/v1/changes", [change] * 1_001), 413)
+    assert server.post("/v1/changes", [change] * 2).json["accepted"] == 2
+
+
+def test_json_may_inflate_to_less_than_arrow(tmp_path: Path) -> None:
+    """As Python values it takes many times its size; columns do not."""
+    running = start(tmp_path, inflated_text_bytes_max=1_000)
+    try:
+        text, table = json.dumps([prediction(1)] * 20).encode(), io.BytesIO()
+        pl.DataFrame([prediction(number) for number in range(200)]).drop("features").write_ipc_stream(table)
+        assert len(table.getvalue()) > 1_000
+        for body, media, status in ((text, JSON, 413), (text, NDJSON, 413), (table.getvalue(), ARROW, 200)):
+            path = "/v1/models/m/predictions"
+            sent = running.ask("POST", path, gzip.compress(body), Content_Type=media, Content_Encoding="gzip")
+            assert sent.status == status
+    finally:
+        running.stop()

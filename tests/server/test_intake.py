@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
+from killick.cli.serving import limits_of
+from killick.errors import CallError
 from killick.server.intake import Held, Intake
 from killick.server.limits import Limits
 from killick.server.problems import Refused
@@ -102,3 +104,19 @@ def test_who_is_still_sending_at_the_end_is_not_waited_for() -> None:
         return [error.status_code for error in ended]
 
     assert asyncio.run(story()) == [408, 408]
+
+
+@pytest.mark.parametrize(
+    ("given", "setting"),
+    [
+        ((0, None, None, None), "--body-mib-max"),
+        ((None, 0, None, None), "--inflated-mib-max"),
+        ((None, None, 0.0, None), "--requests-per-second"),
+        ((None, None, None, 0), "--burst"),
+    ],
+)
+def test_a_setting_that_lets_nothing_through_is_named_as_it_was_written(given: Any, setting: str) -> None:
+    """Not as the field that it becomes."""
+    with pytest.raises(CallError) as caught:
+        limits_of(*given)
+    assert caught.value.mistakes[0].place == setting

@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from killick.errors import OutsideError
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class Script:
     """A clock, and work that does what the script says at each beat: pass, or raise."""
 
-    def __init__(self, *beats: Exception | None) -> None:
-        self.beats: Iterator[Exception | None] = iter(beats)
+    def __init__(self, *beats: BaseException | None) -> None:
+        self.beats: Iterator[BaseException | None] = iter(beats)
         self.seen: list[int] = []
         self.reached = threading.Event()
         self.goes_on = threading.Event()
@@ -43,11 +44,12 @@ class Script:
     [
         (OutsideError("sqlite:///secret/place could not begin"), "the store or the archive does not answer"),
         (ZeroDivisionError("division by zero"), "the live worker fails by a mistake of ours; see the log"),
+        (pl.exceptions.PanicException("a panic"), "the live worker fails by a mistake of ours; see the log"),
     ],
-    ids=["the world's", "ours"],
+    ids=["the world's", "ours", "a library's panic"],
 )
 def test_a_fault_is_logged_told_and_survived(
-    fault: Exception, reason: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    fault: BaseException, reason: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While it lasts there is a reason, in words that tell nothing about the machine; then there is none."""
     monkeypatch.setattr(logging.getLogger("killick"), "propagate", True)

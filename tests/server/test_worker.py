@@ -1,17 +1,20 @@
 """A worker works until it is told to end: it is started again when it dies, and does not outlive its server."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from killick.server.worker import Worker
+from killick.server.pulse import Pulse
+from killick.server.worker import Worker, report
 from tests.server.serving import start
 
 ONE = textwrap.dedent("""
@@ -89,6 +92,57 @@ def test_one_that_cannot_start_is_no_busy_loop(tmp_path):
     until(lambda: worker.failures >= 2)
     worker.stop()
     assert len((tmp_path / "tries").read_text()) <= 4
+
+
+def test_one_whose_command_is_not_there_is_tried_again():
+    """A machine out of processes, or a Python that is being replaced, may be well a moment later."""
+    worker = Worker(["/nonexistent/python"])
+    worker.start()
+    until(lambda: worker.failures >= 2)
+    assert worker.is_alive
+    assert "started again" in worker.reason
+    worker.stop()
+
+
+def test_a_line_that_is_no_report_is_passed_over(tmp_path):
+    """What a library prints does not end the keeper of the worker."""
+    worker = Worker([sys.executable, "-c", "print('hello', flush=True)\n" + ONE, str(tmp_path / "ticks")])
+    worker.start()
+    until(lambda: worker.last_done_at == 7)
+    assert worker.is_alive
+    assert worker.failures == 0
+    worker.stop()
+
+
+def test_a_worker_whose_thread_has_ended_ends():
+    """It would report for ever that all is well, and do nothing."""
+
+    class Ended(Pulse):
+        def _run(self) -> None:
+            """Do nothing, and end."""
+
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as control, os.fdopen(writing, "wb"):
+        pulse = Ended(None, None)
+        thread = threading.Thread(target=report, args=(pulse, control, io.BytesIO()), daemon=True)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_what_a_library_prints_in_a_worker_is_no_report():
+    """Its standard output is its server's alone; what else is printed goes where the log goes."""
+    code = """
+        import sys
+        from killick.cli.working import _own_output
+        own = _own_output()
+        print("hello", flush=True)
+        own.write(b"report")
+        own.close()
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, check=True)
+    assert done.stdout == b"report"
+    assert b"hello" in done.stderr
 
 
 @pytest.fixture

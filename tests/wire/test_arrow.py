@@ -19,6 +19,7 @@ from polars.testing import assert_frame_equal
 
 from killick.clock import DAY, parse_instant
 from killick.errors import DataError
+from killick.wire.arrow import _refuse_unfolding
 from killick.wire.arrow_guard import guard
 from tests.wire.examples import CANONICAL, FLAT, NOW, as_arrow, decode, refused
 
@@ -121,6 +122,25 @@ def test_parts_are_judged_as_in_json() -> None:
     assert decode(typed.with_columns(prediction_id=pl.lit(7))).rejected[0].field == "event_time"
     scores = pl.DataFrame({"prediction_id": [7, 8], "score": [float("inf"), None]})
     assert decode(scores).rejected[0].reason == "is no finite number (found inf)"
+
+
+def test_a_number_that_is_nan_is_none_as_null_is_in_json() -> None:
+    """Pandas and NumPy have no other way to say so; the rest of the row stands."""
+    nan = float("nan")
+    frame = pl.DataFrame({"prediction_id": ["a"], "score": [nan], "latency_seconds": [nan], "sampling_weight": [nan]})
+    decoded = decode(frame)
+    as_json = decode([{"prediction_id": "a", "score": None, "latency_seconds": None, "sampling_weight": None}])
+    assert decoded.rejected_rows == 0
+    assert decoded.table.rows() == as_json.table.rows()
+    assert decoded.table.select("score", "latency_seconds", "sampling_weight").row(0) == (None, None, 1.0)
+
+
+def test_the_bytes_of_texts_are_counted_beyond_four_gibibytes() -> None:
+    """Views of one text: together they are 2^32 bytes, which is nothing in 32 bits."""
+    views = pl.Series("x", ["x" * 2**16]).gather(np.zeros(2**16, np.int64))
+    for frame in (pl.DataFrame([views]), pl.DataFrame([views]).select(pl.struct("x").alias("y"))):
+        with pytest.raises(DataError, match="unfold to far more"):
+            _refuse_unfolding(frame, 2**20)
 
 
 def test_times_may_be_text_dates_timestamps_or_numbers() -> None:

@@ -230,11 +230,13 @@ def test_a_feature_has_one_type_however_it_is_mixed() -> None:
 
 
 def test_lists_and_single_values_do_not_mix() -> None:
-    """The first row decides; the others are refused."""
-    rows = [{"prediction_id": str(at), "features": {"x": value}} for at, value in enumerate([None, [1.0], 2.0, "a"])]
+    """What more rows have decides; the others are refused, wherever they are."""
+    values = ["oops", None, [1.0], [2.0], "a", [3.0]]
+    rows = [{"prediction_id": str(at), "features": {"x": value}} for at, value in enumerate(values)]
     decoded = decode(rows)
-    assert refused(decoded) == [(2, "features.x"), (3, "features.x")]
-    assert decode(rows[2:] + rows[:2]).table["x"].dtype == pl.String
+    assert refused(decoded) == [(0, "features.x"), (4, "features.x")]
+    assert decoded.table["x"].to_list() == [None, [1.0], [2.0], [3.0]]
+    assert decode(rows[:3] + rows[4:5]).table["x"].dtype == pl.String
 
 
 def test_a_feature_that_only_some_rows_have_is_missing_in_the_others() -> None:
@@ -269,7 +271,11 @@ LABELS: list[tuple[Any, list[tuple[Any, int | None]]]] = [
     ("churned", CHURNED),
     (1, [(1, 1), (0, 0), (2, None)]),
     (1, [(1, 1), (2, 0), (2, 0), (3, None)]),
-    (2.0, [(2, 1), (1, 0)]),
+    (2.0, [(2, 1), (1, 0), (1, 0)]),
+    ("late", [("late", 1), ("?", None)]),
+    ("late", [("?", None)]),
+    ("late", [("false", 0)]),
+    ("late", [("?", None), ("?", None), ("0", 0)]),
 ]
 
 
@@ -283,6 +289,15 @@ def test_a_binary_label_is_one_of_two(positive: Any, labels: list[tuple[Any, int
     assert [found.get(str(at)) for at in range(len(labels))] == [expected for _, expected in labels]
     assert refused(decoded) == [(at, "late") for at, (_, expected) in enumerate(labels) if expected is None]
     assert decoded.table.schema["label"] == pl.Int64
+
+
+def test_a_label_that_proves_nothing_is_refused_with_what_to_send() -> None:
+    """One odd text alone would become a negative label for good."""
+    spec = replace(SPEC, schema=replace(SPEC.schema, label=Label("late", positive="late")))
+    body = b'{"prediction_id": "a", "label": "?"}'
+    (row,) = decode_outcomes(body, "json", model="flight-delay", spec=spec, now=NOW).rejected
+    assert row.reason.startswith("is not 'late', but '?', and one row alone")
+    assert row.reason.endswith("send it as false or 0, or with more outcomes in a body")
 
 
 def test_outcomes_have_labels_of_their_task_and_kpis() -> None:

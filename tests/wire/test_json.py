@@ -129,12 +129,15 @@ def test_the_last_of_two_equal_names_counts() -> None:
     assert decode(body).table.select("prediction_id", "x").rows() == [("b", 2)]
 
 
-def test_lines_are_counted_without_the_empty_ones() -> None:
-    """And a line is one row, whatever is on it."""
+def test_lines_are_counted_with_the_empty_ones() -> None:
+    """As an editor counts them; and a line is one row, whatever is on it."""
     body = b'{"prediction_id": "a"}\r\n\n  \n{"prediction_id": "b"} {"prediction_id": "c"}\n{"prediction_id":\n"d"}\n'
     decoded = decode(body, media="ndjson")
     assert decoded.table["prediction_id"].to_list() == ["a"]
-    assert [rejected.index for rejected in decoded.rejected] == [1, 2, 3]
+    assert [rejected.index for rejected in decoded.rejected] == [3, 4, 5]
+    assert decoded.rejected_rows == 3
+    empty = decode(b'\n\n{"prediction_id": ""}\n', media="ndjson")
+    assert [rejected.index for rejected in empty.rejected] == [2]
 
 
 # What each takes is told by the peak of a process of its own, less what it had before.

@@ -55,7 +55,9 @@ def limits_of(
         "burst": burst,
     }
     given = {name: value for name, value in asked.items() if value is not None}
-    if mistakes := [Mistake(f"--{name}", "must be more than 0", value) for name, value in given.items() if value <= 0]:
+    settings = dict(zip(asked, ("body-mib-max", "inflated-mib-max", "requests-per-second", "burst"), strict=True))
+    wrong = {settings[name]: value for name, value in given.items() if value <= 0}
+    if mistakes := [Mistake(f"--{name}", "must be more than 0", value) for name, value in wrong.items()]:
         raise CallError(*mistakes)
     limits = replace(limits, **given)  # type: ignore[arg-type]
     # The largest body, sent and inflated, must fit twice: one must not keep all others out.

@@ -78,5 +78,12 @@ def work(place: Place, control: IO[bytes], tell: IO[bytes]) -> None:
     report(Pulse(live, clock), control, tell)
 
 
+def _own_output() -> IO[bytes]:
+    """Return standard output for the reports alone: what a library prints, in C even, goes to standard error."""
+    own = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return own
+
+
 if __name__ == "__main__":
-    work(msgspec.json.decode(sys.argv[1], type=Place), sys.stdin.buffer, sys.stdout.buffer)
+    work(msgspec.json.decode(sys.argv[1], type=Place), sys.stdin.buffer, _own_output())

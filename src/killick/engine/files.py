@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -13,7 +13,7 @@ from killick.engine.translate import decode_events
 from killick.errors import DataError
 from killick.formats.bentoml import read_columns, read_rows
 from killick.formats.folders import TABLES, whole_requests
-from killick.formats.foreign import rejected
+from killick.formats.foreign import placed, rejected
 from killick.formats.sagemaker import read_captures, read_labels
 from killick.telemetry.quarantine import Rejected
 from killick.wire.decode import Decoded
@@ -110,8 +110,12 @@ class FileReader:
 
     def _of_events(self, found: foreign.Decoded) -> _Translated:
         translated = {}
-        for kind, events in ((PREDICTIONS, found.predictions), (OUTCOMES, found.outcomes)):
-            translated[kind] = decode_events(events, kind, self.spec.model, self.spec, self.now)
+        for kind, events, lines in (
+            (PREDICTIONS, found.predictions, found.prediction_lines),
+            (OUTCOMES, found.outcomes, found.outcome_lines),
+        ):
+            decoded = decode_events(events, kind, self.spec.model, self.spec, self.now)
+            translated[kind] = replace(decoded, rejected=placed(decoded.rejected, lines))
         own = translated[self.folder.kind]
         refused = (*found.rejected, *own.rejected)
         translated[self.folder.kind] = Decoded(own.table, refused, len(found.rejected) + own.rejected_rows)

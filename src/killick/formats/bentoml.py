@@ -104,8 +104,10 @@ def read_rows(body: bytes, columns: Columns, reading: Reading) -> Decoded:
                 found.rejected.append(rejected(index, error))
                 continue
             found.predictions.append(prediction)
+            found.prediction_lines.append(index)
             if label is not None:
                 found.outcomes.append({"prediction_id": prediction_id, "known_at": at, "label": label})
+                found.outcome_lines.append(index)
     found.rejected.sort(key=lambda each: each.index)
     return found
 

@@ -25,7 +25,7 @@ from killick.errors import DataError, Mistake
 from killick.telemetry.quarantine import Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from killick.clock import Instant
     from killick.spec.document import Task
@@ -50,11 +50,16 @@ _JSON = msgspec.json.Decoder()
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a payload holds, as events of our wire without their `model`, and what of it was refused."""
+    """What a payload holds, as events of our wire without their `model`, and what of it was refused.
+
+    Of a file of lines, `prediction_lines` and `outcome_lines` have the index of the line that each event comes from.
+    """
 
     predictions: list[Event] = field(default_factory=list)
     outcomes: list[Event] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    prediction_lines: list[int] = field(default_factory=list)
+    outcome_lines: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,15 @@ def rejected(index: int, error: DataError) -> Rejected:
     """Return a refusal as one of a list: `index` is that of a line, a record or an event, from 0."""
     first = error.mistakes[0]
     return Rejected(index, first.place, f"{first.problem}; {first.hint}" if first.hint else first.problem)
+
+
+def placed(refused: Iterable[Rejected], places: Sequence[int]) -> tuple[Rejected, ...]:
+    """Return refusals of events as those of the lines or records that they come from.
+
+    >>> placed([Rejected(1, "score", "is no number")], [0, 7])[0].index
+    7
+    """
+    return tuple(Rejected(places[one.index], one.field, one.reason) for one in refused)
 
 
 def read_json(body: bytes, place: str) -> Any:  # noqa: ANN401 - any JSON value

@@ -17,6 +17,7 @@ opentelemetry-proto); feature flags in events, semantic conventions 1.54. Protob
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -78,12 +79,18 @@ _PARTS: Mapping[str, Callable[[object, str], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """What an export holds: events by model, which records were refused, and how many were none of ours."""
+    """What an export holds: events by model, which records were refused, and how many were none of ours.
+
+    `places` has, by kind and model, the index of the record that each event comes from; `whose` has the kind and model
+    of each refused record, by its index, where it says whose it is.
+    """
 
     predictions: dict[str, list[Event]] = field(default_factory=dict)
     outcomes: dict[str, list[Event]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     ignored: int = 0
+    places: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    whose: dict[int, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +152,11 @@ def events_of(export: object) -> Logs:
     for index, record in records:
         if any(key.startswith(OURS) for key in record.own):
             try:
-                _take(record, assignments, found)
+                _take(index, record, assignments, found)
             except DataError as error:
                 found.rejected.append(rejected(index, error))
+                with suppress(DataError):
+                    found.whose[index] = _whose(record)
     found.rejected.sort(key=lambda each: each.index)
     return found
 
@@ -233,7 +242,7 @@ def _assignments(records: list[_Record]) -> dict[tuple[str | None, object], _Rec
     }
 
 
-def _take(record: _Record, assignments: Mapping[tuple[str | None, object], _Record], found: Logs) -> None:
+def _take(index: int, record: _Record, assignments: Mapping[tuple[str | None, object], _Record], found: Logs) -> None:
     model = name_of(record.get(f"{OURS}model"), f"{OURS}model")
     said = {key: value for key, value in record.own.items() if key.startswith(OURS)}
     about_outcome = any(key.startswith(_OUTCOME) for key in said)
@@ -245,8 +254,15 @@ def _take(record: _Record, assignments: Mapping[tuple[str | None, object], _Reco
         assigned = assignments.get((record.trace_id, model)) if record.trace_id else None
         own = record if record.own.get("feature_flag.key") == model else None
         found.predictions.setdefault(model, []).append(_prediction(record, own or assigned))
+        found.places.setdefault(("predictions", model), []).append(index)
     if outcome:
         found.outcomes.setdefault(model, []).append(outcome)
+        found.places.setdefault(("outcomes", model), []).append(index)
+
+
+def _whose(record: _Record) -> tuple[str, str]:
+    kind = "outcomes" if any(key.startswith(_OUTCOME) for key in record.own) else "predictions"
+    return kind, name_of(record.get(f"{OURS}model"), f"{OURS}model")
 
 
 def _prediction(record: _Record, assignment: _Record | None) -> Event:

@@ -55,6 +55,7 @@ def read_captures(body: bytes, reading: Reading) -> Decoded:
             if len(found.predictions) + len(predictions) > 2 * ROWS_MAX:
                 refuse("line", f"would be more than {2 * ROWS_MAX} rows at once", hint="send it in pieces")
             found.predictions.extend(predictions)
+            found.prediction_lines.extend([index] * len(predictions))
         except DataError as error:
             found.rejected.append(rejected(index, error))
     return found
@@ -84,6 +85,7 @@ def read_labels(body: bytes, *, known_at: Instant | None = None) -> Decoded:
             ids = row_ids(_id(metadata), len(labels))
             events = [{"prediction_id": each, **told, "label": label} for each, label in zip(ids, labels, strict=True)]
             found.outcomes.extend(events)
+            found.outcome_lines.extend([index] * len(events))
         except DataError as error:
             found.rejected.append(rejected(index, error))
     return found

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 2.0
 # A token that was made a moment ago is looked for in the store; guessers make it read no more often than this.
 _GUESS_SECONDS = 0.25
+# A token that was good so short a time ago is let in while the store is asked; later, its request waits for the store.
+_TRUSTED_SECONDS = 5.0
 _SAFE = frozenset({"GET", "HEAD"})
 # What a browser says of a request that its own page, or a person at the address line, made.
 _OWN_SITES = frozenset({"same-origin", "none"})
@@ -139,16 +141,21 @@ class Access:
             token = self._keyring.known(secret)
         elif self._keyring.age_seconds > FRESH_SECONDS:
             # It was good a moment ago. Whether it still is, the next request will know: this one does not wait.
-            self._refresh()
+            reading = self._refresh()
+            if self._keyring.age_seconds > _TRUSTED_SECONDS:
+                # Nobody asked for a while, and much may have been revoked. Whoever leaves does not end it for the rest.
+                await asyncio.shield(reading)
+                token = self._keyring.known(secret)
         if not self._keyring.usable:
             raise Refused(503, "the store that holds the tokens does not answer", retry_seconds=RETRY_SECONDS)
         if token is None or not token.valid(self._clock.now()):
             raise _unauthorized("this token is unknown, expired or revoked")
         return token
 
-    def _refresh(self) -> None:
+    def _refresh(self) -> asyncio.Future[None]:
         if self._reading is None or self._reading.done():
             self._reading = asyncio.ensure_future(self._read(self._seconds()))
+        return self._reading
 
     async def _read_again(self) -> None:
         """See to it that the tokens are read once more from now on, together with all who want that meanwhile."""

@@ -26,6 +26,8 @@ Taking: TypeAlias = Callable[[int], None]
 
 _GZIP = 31  # zlib's word for: a gzip header, a window of any size
 _PIECE_BYTES = 1024 * 1024
+# What is fed at once: each member's end copies what follows it in its piece, and never the rest of the body.
+_GZIP_PIECE_BYTES = 16 * 1024
 _ZSTD_WINDOW_BYTES = 8 * 1024 * 1024
 # A block of zstd is at most 128 KiB, and of at least 4 bytes: a piece of 1 KiB inflates to no more than 32 MiB.
 _ZSTD_PIECE_BYTES = 1024
@@ -91,21 +93,23 @@ def inflate(body: bytes, encoding: str, bytes_max: int, taking: Taking = lambda 
 
 
 def _gunzipped(body: bytes) -> Iterator[bytes]:
-    rest = body
+    view, at = memoryview(body), 0
     for _ in range(_PARTS_MAX):
         member = zlib.decompressobj(_GZIP)
-        ended = False
-        while not ended:
+        while not member.eof:
+            fed: bytes | memoryview = member.unconsumed_tail
+            if not fed:
+                fed = view[at : at + _GZIP_PIECE_BYTES]
+                at += len(fed)
             try:
-                piece = member.decompress(rest, _PIECE_BYTES)
+                piece = member.decompress(fed, _PIECE_BYTES)
             except zlib.error as error:
                 raise _broken("gzip", str(error)) from error
-            ended = member.eof
-            rest = member.unused_data if ended else member.unconsumed_tail
-            if not (piece or rest or ended):
+            if not (piece or fed or member.eof):
                 raise _broken("gzip", "it is cut off")
             yield piece
-        if not rest:
+        at -= len(member.unused_data)
+        if at >= len(body):
             return
     raise _broken("gzip", f"it has more than {_PARTS_MAX:,} members")
 

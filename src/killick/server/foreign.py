@@ -6,6 +6,7 @@ them does not retry under a name; what comes twice is recognised by its predicti
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from killick.engine.halves import read_posted
 from killick.engine.look import reference_of
 from killick.engine.receive import Receipt
 from killick.engine.translate import decode_events, reading_of
+from killick.errors import DataError
+from killick.formats.foreign import placed, rejected
 from killick.formats.otlp import read_logs
 from killick.formats.sagemaker import read_captures, read_labels
 from killick.server.bodies import JSON, NDJSON, media_type
@@ -26,7 +29,7 @@ from killick.server.taking import Stored, readable, receipt_answer
 from killick.telemetry.quarantine import NAMED_MAX, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from litestar import Request, Response
 
@@ -77,14 +80,15 @@ class Foreign:
         def store(body: bytes) -> list[Stored]:
             known = self._taking.known
             found = readable(partial(read_posted, headers, body, known.names, self._taking.clock.now()))
-            for model in found.halves:
-                known.admit(model)  # all of them before any is held
             stored = []
-            for model, halves in found.halves.items():
-                self._taking.receiver.hold(model, halves)
-                stored.append(Stored(model, "halves", Receipt(len(halves))))
-            refused = tuple(found.rejected)
-            return [*stored, *([Stored("", "halves", Receipt(0, refused), len(refused))] if refused else [])]
+            with ExitStack() as places:
+                for model in found.halves:
+                    places.enter_context(known.storing(model))  # all of them before any is held
+                for model, halves in found.halves.items():
+                    self._taking.receiver.hold(model, halves)
+                    stored.append(Stored(model, "halves", Receipt(len(halves))))
+            refused = Receipt(0, tuple(found.rejected[:NAMED_MAX]))
+            return [*stored, *([Stored("", "halves", refused, len(found.rejected))] if found.rejected else [])]
 
         return await self._taking.take(request, store, receipt_answer)
 
@@ -96,16 +100,19 @@ class Foreign:
 
         def store(body: bytes) -> list[Stored]:
             logs = readable(partial(read, body))
-            stored, refused, refused_rows = [], list(logs.rejected), len(logs.rejected)
-            for kind, found in (("predictions", logs.predictions), ("outcomes", logs.outcomes)):
-                for model, events in found.items():
-                    try:
-                        stored.append(self._events(model, kind, events, (), actor, self._senders.own(model, kind)))
-                    except Refused as error:
-                        # An export has records of many services: one that is not known here must not cost the others.
-                        refused.append(Rejected(0, "killick.model", error.detail))
-                        refused_rows += len(events)
-            return [*stored, Stored("", "logs", Receipt(0, tuple(refused[:NAMED_MAX])), refused_rows)]
+            told = [one for one in logs.rejected if one.index not in logs.whose]
+            stored, told_rows = [], len(told)
+            for (kind, model), events, refused in _by_model(logs):
+                places, sender = logs.places.get((kind, model), ()), self._senders.own(model, kind)
+                try:
+                    stored.append(self._events(model, kind, events, places, refused, actor, sender))
+                except (Refused, DataError) as error:
+                    # An export has records of many services: one that is not known here, or whose records are more
+                    # than a body may be, must not cost the others.
+                    said = error.detail if isinstance(error, Refused) else rejected(0, error).reason
+                    told.append(Rejected(min((*places, *(one.index for one in refused))), "killick.model", said))
+                    told_rows += len(events) + len(refused)
+            return [*stored, Stored("", "logs", Receipt(0, tuple(told[:NAMED_MAX])), told_rows)]
 
         return await self._taking.take(request, store, _exported_json if media == JSON else _exported_protobuf, media)
 
@@ -127,8 +134,11 @@ class Foreign:
 
         def store(body: bytes) -> list[Stored]:
             found = readable(partial(read, body, self._reading(model, spec)))
-            events = found.predictions if kind == "predictions" else found.outcomes
-            return [self._events(model, kind, events, found.rejected, actor, sender)]
+            if kind == "predictions":
+                events, lines = found.predictions, found.prediction_lines
+            else:
+                events, lines = found.outcomes, found.outcome_lines
+            return [self._events(model, kind, events, lines, found.rejected, actor, sender)]
 
         return await self._taking.take(request, store, receipt_answer)
 
@@ -146,6 +156,7 @@ class Foreign:
         model: str,
         kind: str,
         events: Sequence[foreign.Event],
+        places: Sequence[int],
         refused: Iterable[Rejected],
         actor: str,
         sender: Sender,
@@ -153,7 +164,20 @@ class Foreign:
         """Deliver events in the canonical form of our wire, as if a client of ours had sent them."""
         spec = self._taking.known.admit(model)
         decoded = decode_events(events, kind, model, spec, self._taking.clock.now())
+        decoded = replace(decoded, rejected=placed(decoded.rejected, places))
         return self._taking.deliver(model, kind, sender, _with(decoded, tuple(refused)), actor)
+
+
+def _by_model(logs: Logs) -> Iterator[tuple[tuple[str, str], Sequence[foreign.Event], list[Rejected]]]:
+    """Yield the events of each kind and model, with its records that were refused."""
+    refused: dict[tuple[str, str], list[Rejected]] = {}
+    for one in logs.rejected:
+        if whose := logs.whose.get(one.index):
+            refused.setdefault(whose, []).append(one)
+    events = {("predictions", model): found for model, found in logs.predictions.items()}
+    events |= {("outcomes", model): found for model, found in logs.outcomes.items()}
+    for whose in dict.fromkeys((*events, *refused)):
+        yield whose, events.get(whose, ()), refused.get(whose, [])
 
 
 def _with(decoded: Decoded, refused: tuple[Rejected, ...]) -> Decoded:

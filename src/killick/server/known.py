@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from killick.errors import Mistake, did_you_mean
 from killick.server.problems import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from killick.spec.document import Spec
 
@@ -28,6 +30,9 @@ class Known:
         self._specs = specs
         self._names = set(stored)
         self._models_max = models_max
+        # Names whose first rows are being stored, each as often as it is.
+        self._coming: list[str] = []
+        self._turn = threading.Lock()
 
     def admit(self, model: str) -> Spec | None:
         """Return the spec of a model that telemetry may come of; None where there are no specs.
@@ -43,9 +48,34 @@ class Known:
             return self._specs[model]
         if not model or len(model) > NAME_CHARACTERS_MAX or not model.isprintable():
             raise Refused(400, f"a model's name has 1 to {NAME_CHARACTERS_MAX} printable characters")
-        if model not in self._names and len(self._names) >= self._models_max:
-            raise Refused(403, f"the server knows {self._models_max:,} models already, and takes no more names")
+        with self._turn:
+            self._must_have_room(model)
         return None
+
+    @contextmanager
+    def storing(self, model: str) -> Iterator[None]:
+        """Keep a place for a model while something of it is stored; it is known from then on, unless that fails.
+
+        Raises:
+            Refused: as `admit` does.
+        """
+        self.admit(model)
+        with self._turn:
+            self._must_have_room(model)
+            self._coming.append(model)
+        try:
+            yield
+            with self._turn:
+                self._names.add(model)
+        finally:
+            with self._turn:
+                self._coming.remove(model)
+
+    def _must_have_room(self, model: str) -> None:
+        if self._specs or model in self._names or model in self._coming:
+            return
+        if len(self._names.union(self._coming)) >= self._models_max:
+            raise Refused(403, f"the server knows {self._models_max:,} models already, and takes no more names")
 
     @property
     def names(self) -> set[str]:
@@ -62,8 +92,3 @@ class Known:
             hint = did_you_mean(model, self.names) if self.names else "none has sent anything yet"
             raise Refused(404, f"there is no model {model[:NAME_CHARACTERS_MAX]!r}; {hint}")
         return model
-
-    def note(self, model: str) -> None:
-        """Remember a model of which something was stored."""
-        if model:
-            self._names.add(model)

@@ -65,7 +65,7 @@ class Pulse:
         except OutsideError as error:
             self._fail("the store or the archive does not answer")
             _log.warning("what is due could not be done, and will be: %s", error)
-        except Exception:  # noqa: BLE001 - it is logged, and the thread must outlive every mistake
+        except BaseException:  # noqa: BLE001 - it is logged; a panic in a library written in Rust is no Exception
             self._fail("the live worker fails by a mistake of ours; see the log")
             _log.exception("a mistake of ours: what is due could not be done, and will be tried again")
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -13,9 +14,10 @@ from litestar import Response
 from killick.engine.admit import delivery_of
 from killick.engine.receive import Delivery, Receipt
 from killick.errors import DataError
-from killick.server.bodies import JSON, content_encoding, inflate
+from killick.server.bodies import ARROW, JSON, content_encoding, inflate
 from killick.server.meters import reason_class
 from killick.server.problems import Refused
+from killick.server.routes import PACKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Media types whose bodies take no more memory when they are read.
+COLUMNAR = frozenset({ARROW, *PACKED})
 # What a client of ours calls the number of events that it had to drop since it last said so.
 DROPPED = "killick_client.dropped"
 
@@ -96,10 +100,14 @@ class Taking:
             OutsideError: it could not be stored.
         """
         encoding = content_encoding(request.headers.get("content-encoding", ""))
+        sent_as = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        bytes_max = self._limits.inflated_bytes_max
+        if sent_as not in COLUMNAR:
+            bytes_max = min(bytes_max, self._limits.inflated_text_bytes_max)
         began = time.monotonic()
         with self._intake.held.share() as share:
             body = await self._intake.read(request, share)
-            stored = await self._intake.run(partial(self._unpacked, body, encoding, share, store))
+            stored = await self._intake.run(partial(self._unpacked, body, encoding, bytes_max, share, store))
         for one in stored:
             self._count(one)
         self._meters.took(time.monotonic() - began)
@@ -107,21 +115,21 @@ class Taking:
 
     def deliver(self, model: str, kind: str, sender: Sender, decoded: Decoded, actor: str) -> Stored:
         """Make decoded rows durable."""
-        receipt = self.receiver.receive(
-            delivery_of(
-                decoded, model=model, kind=kind, producer=sender.producer, sequence=sender.sequence, actor=actor
-            )
+        delivery = delivery_of(
+            decoded, model=model, kind=kind, producer=sender.producer, sequence=sender.sequence, actor=actor
         )
+        # What is of the world is of no model.
+        with self.known.storing(model) if model else nullcontext():
+            receipt = self.receiver.receive(delivery)
         return Stored(model, kind, receipt, decoded.rejected_rows, _dropped(decoded) if kind == "gauges" else 0)
 
     def _unpacked(
-        self, body: bytes, encoding: str, share: Share, store: Callable[[bytes], list[Stored]]
+        self, body: bytes, encoding: str, bytes_max: int, share: Share, store: Callable[[bytes], list[Stored]]
     ) -> list[Stored]:
-        return store(readable(partial(inflate, body, encoding, self._limits.inflated_bytes_max, share.take)))
+        return store(readable(partial(inflate, body, encoding, bytes_max, share.take)))
 
     def _count(self, stored: Stored) -> None:
         model, kind, receipt = stored.model, stored.kind, stored.receipt
-        self.known.note(model)
         if receipt.duplicate:
             self._meters.duplicate(model)
             return

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 # One that dies at once is not started more often than that.
 _AGAIN_SECONDS_MAX = 30.0
-# Reading references and importing takes seconds on a slow machine; what is silent for longer than this does not start.
-_STARTING_SECONDS = 60.0
 
 _log = logging.getLogger("killick.server")
 
@@ -125,31 +123,43 @@ class Worker:
         wait = EVERY_SECONDS
         while not self._stopping.is_set():
             began = time.monotonic()
-            # A session of its own: whoever presses Ctrl-C means the server, which then says when to end.
-            with subprocess.Popen(  # noqa: S603 - our own command
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-            ) as process:
-                self._process = process
-                if self._stopping.is_set() and process.stdin is not None:
-                    process.stdin.close()
-                self._listen(process)
+            try:
+                self._work()
+            except Exception:  # noqa: BLE001 - it is logged; without this thread no worker would ever be started again
+                _log.exception("the live worker could not be kept")
             if self._stopping.is_set():
                 return
             self._ended_before += 1 + self._told.failures
             self._told = Told(last_done_at=self._told.last_done_at)
             self._died = "the live worker has ended, and is started again"
-            _log.warning("the live worker has ended (%s); it is started again", process.returncode)
             # One that worked for a while is started at once.
             wait = EVERY_SECONDS if time.monotonic() - began > _AGAIN_SECONDS_MAX else min(2 * wait, _AGAIN_SECONDS_MAX)
             self._stopping.wait(wait)
+
+    def _work(self) -> None:
+        """Start a worker, and listen to it until it ends."""
+        # A session of its own: whoever presses Ctrl-C means the server, which then says when to end.
+        with subprocess.Popen(  # noqa: S603 - our own command
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        ) as process:
+            self._process = process
+            if self._stopping.is_set() and process.stdin is not None:
+                process.stdin.close()
+            self._listen(process)
+        if not self._stopping.is_set():
+            _log.warning("the live worker has ended (%s); it is started again", process.returncode)
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         """Read what the worker tells until it ends."""
         if process.stdout is None:
             return
         for line in process.stdout:
-            self._told = msgspec.json.decode(line, type=Told)
-            self._died = ""
+            try:
+                self._told = msgspec.json.decode(line, type=Told)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                _log.warning("the live worker told what is no report of it: %.200r", line)
+            else:
+                self._died = ""
 
 
 def report(pulse: Pulse, control: IO[bytes], tell: IO[bytes]) -> None:
@@ -163,7 +173,8 @@ def report(pulse: Pulse, control: IO[bytes], tell: IO[bytes]) -> None:
     pulse.start()
     encoder = msgspec.json.Encoder()
     try:
-        while not select.select([control], [], [], EVERY_SECONDS)[0]:
+        # A process whose thread has ended does nothing, and would look as if it did: the server starts another.
+        while pulse.is_alive and not select.select([control], [], [], EVERY_SECONDS)[0]:
             told = Told(pulse.failures, pulse.reason, pulse.last_done_at)
             tell.write(encoder.encode(told) + b"\n")
             tell.flush()

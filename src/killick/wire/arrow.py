@@ -70,8 +70,8 @@ def read_stream(body: bytes) -> pl.DataFrame:
 
 def _refuse_unfolding(frame: pl.DataFrame, size: int) -> None:
     texts = pl.selectors.string()
-    # All plain texts in one look; the others, which are few, one by one.
-    plain = frame.select(texts.str.len_bytes().sum())
+    # All plain texts in one look; the others, which are few, one by one. Views of one text may be more than a UInt32.
+    plain = frame.select(texts.str.len_bytes().cast(pl.Int64).sum())
     unfolded = sum(plain.row(0)) if plain.height else 0
     unfolded += sum(map(_unfolded, frame.select(~texts).iter_columns()))
     if unfolded > _TEXT_FREE + _TEXT_EACH * size:
@@ -84,7 +84,7 @@ def _unfolded(column: pl.Series) -> int:
     column = _plain(column)
     dtype = column.dtype
     if isinstance(dtype, pl.String):
-        return int(column.str.len_bytes().sum())
+        return int(column.str.len_bytes().cast(pl.Int64).sum())
     if isinstance(dtype, pl.Categorical | pl.Enum):
         words = column.alias("word").value_counts(name="rows")
         return int((words["word"].cast(pl.String).str.len_bytes() * words["rows"].cast(pl.Int64)).sum())
@@ -126,7 +126,7 @@ class Framed:
         if kind == "time":
             return self._time(series, field)
         if kind == "number":
-            return series.cast(pl.Float64) if series.dtype.is_numeric() else self._none(series, kind, field)
+            return self._number(series, field)
         if _is_text(series):
             return self._text(series, field)
         if series.dtype.is_integer() or (kind == "word" and _is_scalar(series)):
@@ -175,6 +175,12 @@ class Framed:
         self.quarantine.refuse(series.is_not_null(), field, problem)
         dtype = {"number": pl.Float64, "time": pl.Int64, "feature": pl.Null}.get(kind, pl.String)
         return pl.Series(series.name, [None], dtype=dtype).new_from_index(0, len(series))
+
+    def _number(self, series: pl.Series, field: str) -> pl.Series:
+        if not series.dtype.is_numeric():
+            return self._none(series, "number", field)
+        # NaN is how NumPy and pandas say that there is nothing, as null is JSON's word for it.
+        return series.cast(pl.Float64).fill_nan(None)
 
     def _text(self, series: pl.Series, field: str) -> pl.Series:
         text = series.cast(pl.String)

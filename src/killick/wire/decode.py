@@ -307,7 +307,7 @@ def _prediction_rules(now: Instant, scores: Iterable[str]) -> list[Rule]:
 def _labels(parts: Parts, spec: Spec | None) -> pl.Series:
     field, quarantine = parts.name(LABEL), parts.source.quarantine
     if spec is not None and spec.task == "regression":
-        numbers = parts.read(LABEL, "number").fill_nan(None)
+        numbers = parts.read(LABEL, "number")
         apply([finite(LABEL)], {LABEL: numbers}, parts.name, quarantine)
         return numbers
     text = parts.read(LABEL, "word")

@@ -78,41 +78,44 @@ def read_array(body: bytes) -> Rows:
     try:
         rows = _READ_ROWS.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _read_each(_pieces(_mended(body)))
+        return _read_each(enumerate(_pieces(_mended(body))))
     if len(rows) > ROWS_MAX:
         raise _too_many()
     return Rows(rows, range(len(rows)))
 
 
 def read_lines(body: bytes) -> Rows:
-    """Read a JSON object a line; empty lines are passed over, and not counted.
+    """Read a JSON object a line; empty lines are passed over, and counted: an index is that of a line.
 
     Raises:
         DataError: there are too many lines.
     """
     if body.count(b"\n") > ROWS_MAX:
         raise _too_many()
-    lines = [line for line in body.split(b"\n") if line and not line.isspace()]
+    every = body.split(b"\n")
+    index = [at for at, line in enumerate(every) if line and not line.isspace()]
+    lines = [every[at] for at in index]
     try:
-        rows = list(map(_READ_ROW.decode, lines))
+        return Rows(list(map(_READ_ROW.decode, lines)), index)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _read_each(lines)
-    return Rows(rows, range(len(rows)))
+        return _read_each(zip(index, lines, strict=True))
 
 
-def _read_each(pieces: Iterable[bytes | Raw]) -> Rows:
+def _read_each(pieces: Iterable[tuple[int, bytes | Raw]]) -> Rows:
     rows: list[dict[str, Any]] = []
     index: list[int] = []
     unread: list[Rejected] = []
-    at = -1
-    for at, piece in enumerate(pieces):
+    unread_rows = 0
+    for at, piece in pieces:
         row = _decoded(piece) or _decoded(_mended(bytes(piece)))
         if row is not None:
             rows.append(row)
             index.append(at)
-        elif len(unread) < NAMED_MAX:
+            continue
+        unread_rows += 1
+        if len(unread) < NAMED_MAX:
             unread.append(Rejected(at, *_why(_mended(bytes(piece)))))
-    return Rows(rows, index, tuple(unread), at + 1 - len(rows))
+    return Rows(rows, index, tuple(unread), unread_rows)
 
 
 def _decoded(piece: bytes | Raw) -> dict[str, Any] | None:

@@ -12,6 +12,8 @@ from killick.telemetry.roles import OPPOSITES
 if TYPE_CHECKING:
     from killick.telemetry.quarantine import Quarantine
 
+# What a negative label is called, whatever the positive one is.
+_USUAL = sorted(OPPOSITES)
 _YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
 
 
@@ -19,7 +21,8 @@ def binary_texts(text: pl.Series, positive: str | float | None, field: str, quar
     """Return labels, written as text, as 0 and 1; a row with a third one is refused.
 
     With true and false it is clear what the other label is; with others it is what usually goes with the positive one
-    (0 with 1, no with yes), or, where no row says that, what most of the rest say: a batch may hold an odd row.
+    (0 with 1, no with yes), or, where no row says that, a usual word for no, or what most of the rest say: a batch may
+    hold an odd row. What is said but once, and is no such word, proves nothing and is refused.
 
     >>> from killick.telemetry.quarantine import Quarantine
     >>> quarantine = Quarantine(range(4))
@@ -32,18 +35,24 @@ def binary_texts(text: pl.Series, positive: str | float | None, field: str, quar
     yes, no, sure = _pair(positive)
     if not sure and not text.is_in(sorted(no)).any():
         rest = text.filter(~text.is_in(sorted(yes)).fill_null(value=True))
-        # The commonest; of equally common ones the first in the alphabet.
-        others = rest.alias("text").value_counts(name="rows").sort(["rows", "text"], descending=[True, False])["text"]
-        no = frozenset(others.head(1))
+        no = frozenset(rest.filter(rest.str.to_lowercase().is_in(_USUAL))) or _repeated(rest)
     labels = pl.select(
         pl.when(text.is_in(sorted(yes))).then(pl.lit(1, pl.Int64)).when(text.is_in(sorted(no))).then(0)
     ).to_series()
     hint = "; name the positive one: schema: {label: {positive: ...}}" if positive is None else ""
-    pair = f"neither {' nor '.join(repr(max(words)) for words in (yes, no) if words)}"
+    if not (sure or no):
+        hint = ", and one row alone shows no negative label: send it as false or 0, or with more outcomes in a body"
+    pair = f"neither {max(yes)!r} nor {max(no)!r}" if no else f"not {max(yes)!r}"
     quarantine.refuse(
         labels.is_null() & text.is_not_null(), field, lambda row: f"is {pair}, but {shown(text[row])}{hint}"
     )
     return labels.alias(text.name)
+
+
+def _repeated(rest: pl.Series) -> frozenset[str]:
+    """Return what is said most, and more than once; of equally common ones the first in the alphabet."""
+    said = rest.alias("text").value_counts(name="rows").filter(pl.col("rows") > 1)
+    return frozenset(said.sort(["rows", "text"], descending=[True, False])["text"].head(1))
 
 
 def _pair(positive: str | float | None) -> tuple[frozenset[str], frozenset[str], bool]:

@@ -162,16 +162,17 @@ class Listed:
         return found
 
     def _lists(self, name: str, values: Sequence[Any], types: set[type], field: str) -> pl.Series:
-        """Return a column of lists, or of what its first row has where that is no list."""
-        there = compress(values, self.quarantine.kept)
-        first = next((type(value) for value in there if value is not None), list)
+        """Return a column of lists, or of what else more rows have; where they are as many, of lists."""
+        are_lists = True
         if types > {list}:
+            there = [type(value) is list for value in compress(values, self.quarantine.kept) if value is not None]
+            are_lists = 2 * sum(there) >= len(there)
             other = np.fromiter(
-                (value is not None and (type(value) is list) != (first is list) for value in values), np.bool_
+                (value is not None and (type(value) is list) != are_lists for value in values), np.bool_
             )
             self.quarantine.refuse(other, field, MISMATCH)
             values = [None if wrong else value for value, wrong in zip(values, other, strict=True)]
-        if first is list:
+        if are_lists:
             return pl.Series(name, values, dtype=pl.List(pl.Float64))
         return self._scalars(name, values, types - {list}, field)
 
