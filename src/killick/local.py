@@ -22,7 +22,7 @@ from killick.checks.reference import unpack_reference
 from killick.engine.admit import DECODERS, delivery_of
 from killick.engine.live import Live
 from killick.engine.measure import profile_batch, profile_labels
-from killick.engine.receive import CHANGES, commit
+from killick.engine.receive import CHANGES, OUTSIDE, commit
 from killick.engine.serve import RECORDED
 from killick.engine.summaries import pack_summaries, take_summaries
 from killick.engine.turns import width_of
@@ -145,12 +145,13 @@ class LocalTransport:
     def _receive(self, path: str, headers: Mapping[str, str], body: bytes) -> Receipt:
         *_, kind = path.split("/")
         model = "" if kind == CHANGES else unquote(path.split("/")[3])
-        producer, sequence, now = headers["Killick-Producer"], int(headers["Killick-Sequence"]), self._clock.now()
+        actor, sequence, now = headers["Killick-Producer"], int(headers["Killick-Sequence"]), self._clock.now()
+        producer = OUTSIDE + actor
         if kind not in DECODERS:
             return take_summaries(self._world, model, producer, sequence, body, now)
         media, spec = _MEDIA[headers["Content-Type"]], self._live.specs.get(model)
         decoded = DECODERS[kind](body, media, model=model, spec=spec, now=now)
-        delivery = delivery_of(decoded, model=model, kind=kind, producer=producer, sequence=sequence, actor=producer)
+        delivery = delivery_of(decoded, model=model, kind=kind, producer=producer, sequence=sequence, actor=actor)
         self._attempt += 1
         return commit(self._world, [delivery], now, self._attempt)[0]
 
