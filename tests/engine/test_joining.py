@@ -7,16 +7,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from killick.engine.identities import KEY
-from killick.engine.joining import AT, IS_SHADOW, LABEL_SCHEMA, OWNER, join, prediction_schema
+from killick.engine.joining import AT, FIRST_KNOWN, IS_SHADOW, LABEL_SCHEMA, OWNER, RECEIVED_AT, join, prediction_schema
 from killick.spec.document import Schema, Spec
 from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, LABEL, SCORE
 
 SPEC = Spec(model="m", task="binary", schema=Schema())
 LIVE, CANARY, SHADOW = range(3)
+COUNTED = [KEY, OWNER, KNOWN_AT, LABEL, FIRST_KNOWN]
 
 predictions = st.tuples(st.integers(0, 5), st.sampled_from([LIVE, CANARY, SHADOW]))
 labels = st.tuples(st.integers(0, 6), st.integers(0, 3), st.integers(0, 2), st.integers(0, 1))
 rounds = st.lists(st.tuples(st.lists(predictions, max_size=5), st.lists(labels, max_size=5)), max_size=6)
+
+
+def as_labels(told):
+    """Labels as they come: key, when known, when received, what."""
+    rows = [{KEY: key, KNOWN_AT: at, RECEIVED_AT: came, LABEL: label, FIRST_KNOWN: at} for key, at, came, label in told]
+    return pl.DataFrame(rows, schema=LABEL_SCHEMA)
 
 
 class Ledger:
@@ -25,7 +32,7 @@ class Ledger:
     def __init__(self) -> None:
         self.counted = pl.DataFrame(schema=prediction_schema(SPEC))
         self.known = pl.DataFrame(schema=LABEL_SCHEMA)
-        self.sum: Counter[tuple[int, int, int, float]] = Counter()
+        self.sum: Counter[tuple[int, int, int, float, int]] = Counter()
         self.predictions: Counter[tuple[int, int]] = Counter()
 
     def live_through(self, came: list[tuple[int, int]], told: list[tuple[int, int, int, int]]) -> None:
@@ -39,21 +46,22 @@ class Ledger:
             (pl.col(OWNER) == SHADOW).alias(IS_SHADOW),
             pl.int_range(pl.len(), dtype=pl.UInt32).alias(AT),
         )
-        telling = pl.DataFrame(told, schema=LABEL_SCHEMA, orient="row")
+        telling = as_labels(told)
         keys = {*coming[KEY], *telling[KEY]}
         counted = self.counted.filter(pl.col(KEY).is_in(keys)).with_columns((pl.col(OWNER) == SHADOW).alias(IS_SHADOW))
         joined = join(coming, telling, counted, self.known.filter(pl.col(KEY).is_in(keys)))
         self.counted = pl.concat([self.counted, joined.fresh.drop(AT)])
         self.known = pl.concat([self.known, joined.latest])
         self.predictions.update(joined.fresh.select(KEY, OWNER).iter_rows())
-        self.sum.update(joined.gained.select(KEY, OWNER, KNOWN_AT, LABEL).iter_rows())
-        self.sum.subtract(Counter(joined.lost.select(KEY, OWNER, KNOWN_AT, LABEL).iter_rows()))
+        self.sum.update(joined.gained.select(COUNTED).iter_rows())
+        self.sum.subtract(Counter(joined.lost.select(COUNTED).iter_rows()))
 
 
 def answered_first(story):
-    """What must be counted: of each key the first answer, and every shadow once; then the latest label of each."""
+    """What counts: of each key the first answer, every shadow once, the latest label, and when the first was."""
     owners: dict[int, set[int]] = {}
     latest: dict[int, tuple[int, int, int]] = {}
+    first: dict[int, int] = {}
     for came, told in story:
         for key, owner in came:
             held = owners.setdefault(key, set())
@@ -61,7 +69,8 @@ def answered_first(story):
                 held.add(owner)
         for key, *order in told:
             latest[key] = max(latest.get(key, tuple(order)), tuple(order))
-    return owners, latest
+            first[key] = min(first.get(key, order[0]), order[0])
+    return owners, latest, first
 
 
 @settings(max_examples=200)
@@ -71,10 +80,10 @@ def test_each_prediction_counts_once_with_its_latest_label(story):
     ledger = Ledger()
     for came, told in story:
         ledger.live_through(came, told)
-    owners, latest = answered_first(story)
+    owners, latest, first = answered_first(story)
     assert dict(ledger.predictions) == {(key, owner): 1 for key, held in owners.items() for owner in held}
     expected = {
-        (key, owner, latest[key][0], float(latest[key][2])): 1
+        (key, owner, latest[key][0], float(latest[key][2]), first[key]): 1
         for key, held in owners.items()
         for owner in held
         if key in latest
@@ -102,5 +111,5 @@ def test_a_label_whose_prediction_never_came_is_told():
     ledger.live_through([(1, LIVE)], [])
     empty = pl.DataFrame(schema=prediction_schema(SPEC)).with_columns(pl.lit(value=False).alias(IS_SHADOW))
     nobody = empty.with_columns(pl.lit(0, pl.UInt32).alias(AT))
-    told = pl.DataFrame([(8, 1, 0, 1), (8, 2, 0, 1), (9, 1, 0, 0)], schema=LABEL_SCHEMA, orient="row")
+    told = as_labels([(8, 1, 0, 1), (8, 2, 0, 1), (9, 1, 0, 0)])
     assert join(nobody, told, empty, pl.DataFrame(schema=LABEL_SCHEMA)).unmatched == 2

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from killick.checks.performance import labels_of, measure
-from killick.clock import HOUR, Window
+from killick.clock import DAY, HOUR, Window
 from killick.engine.recall import known_in, labelled_between
 from killick.engine.turns import OWNERS_MAX
 from killick.profiles.codec import unpack_profile
@@ -17,7 +17,7 @@ from killick.telemetry.segments import REST
 from killick.testing.simulator import MODEL
 from tests.engine.shop import LONG_AFTER, Shop
 from tests.engine.survivors import EVER
-from tests.engine.telemetry import Post, names
+from tests.engine.telemetry import NOW, Post, names
 
 
 def ids(rows: pl.DataFrame) -> list[str]:
@@ -79,6 +79,22 @@ def test_a_corrected_label_replaces_the_one_that_was_counted():
     assert (found.counts == expected.counts).all()
     assert measure(found, "log_loss").value == pytest.approx(measure(expected, "log_loss").value)
     assert labels_of(found) == 30
+
+
+def test_how_long_labels_take_is_told_by_the_first_of_each():
+    """Sent again every night, corrected after a week, in any order: each is in since it was first known."""
+    early, late = {"loan-1": 0, "loan-2": 1}, {"loan-1": 1, "loan-2": 1}
+    post, once, shuffled = Post.in_memory(), Post.in_memory(), Post.in_memory()
+    for one in (post, once, shuffled):
+        one.predict(names(0, 5))
+    once.turn_out(late)
+    told = [(early, NOW + 5 * HOUR), (late, NOW + 29 * HOUR), (late, NOW + 7 * DAY)]
+    for sender, those in ((post, told), (shuffled, told[::-1])):
+        for labels, at in those:
+            sender.turn_out(labels, known_at=at)
+            sender.profile()
+    once.profile()
+    assert post.counted() == once.counted() == shuffled.counted()
 
 
 def test_a_corrected_label_among_more_segments_than_are_told_apart():

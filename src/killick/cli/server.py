@@ -47,8 +47,8 @@ def serve(  # noqa: PLR0913 - every option of the command is an argument
         access_log: Write a line for each request.
         body_mib_max: The largest body, as it is sent, in MiB; 32 without it.
         inflated_mib_max: The largest body once it is unpacked, in MiB; 256 without it.
-        requests_per_second: What one token, or one address without a token, may ask in the long run; 500 without it.
-        burst: And at once; 2000 without it.
+        requests_per_second: What one token, or one address without a token, may ask in the long run; 5000 without it.
+        burst: And at once; 10000 without it.
     """
     from killick.cli.serving import How, limits_of, serve_specs
 

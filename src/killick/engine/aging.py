@@ -158,9 +158,11 @@ def expire(world: World, watched: Watched, before: Instant) -> None:
 
 
 def forget_answers(world: World, now: Instant) -> None:
-    """Forget the answers to old deliveries, and after a year that they were."""
-    with world.control.transaction() as t:
-        t.age_deliveries(now - _ANSWERS_FOR, now - 365 * DAY)
+    """Forget the answers to old deliveries, and after a year that they were; in short transactions."""
+    more = True
+    while more:
+        with world.control.transaction() as t:
+            more = t.age_deliveries(now - _ANSWERS_FOR, now - 365 * DAY)
 
 
 def age_windows(world: World, watched: Watched, now: Instant) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 
 from killick.clock import DAY
-from killick.engine.joining import AT, OWNER, SEGMENT
+from killick.engine.joining import AT, FIRST_KNOWN, OWNER, SEGMENT
 from killick.engine.measure import profile_grouped, profile_known
 from killick.engine.turns import width_of
 from killick.ports.control import ProfileKey
 from killick.profiles.profile import Profile
-from killick.telemetry.columns import EVENT_TIME, ROLE, VERSION
+from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, ROLE, VERSION
 from killick.telemetry.segments import EVERYTHING, Grouping, known_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _grown(watched: Watched, width: Duration, turn: Turn, rows: pl.DataFrame, jo
     owners = pl.DataFrame(turn.owners, schema={VERSION: pl.String, ROLE: pl.String}, orient="row")
     for labelled, sign in ((joined.gained, 1), (joined.lost, -1)):
         for _, (coded, windows) in _by_age(labelled, turn.aged, width):
-            named = coded.with_columns(owners[coded[OWNER]])
+            named = coded.with_columns(*owners[coded[OWNER]], coded[FIRST_KNOWN].alias(KNOWN_AT))
             for key, profile in profile_known(watched.scale, named, _groupings(coded, watched), windows).items():
                 before = growth.get(key, Profile.empty(watched.scale))
                 growth[key] = before + profile if sign > 0 else before - profile

@@ -1,9 +1,9 @@
 """Joining: which predictions are new, and which labels the profiles gain and lose by what came.
 
 Pure, on frames of numbers. Predictions are `key, event_time, owner, score, segment ...`; labels are `key, known_at,
-received_at, label`. Promise: whatever arrives in whatever order and however often, the labels gained less those lost,
-over all rounds, are for each prediction its latest label: by `known_at`, and of one time by when it was received. In
-which order files are counted decides nothing.
+received_at, label, first known at`. Promise: whatever arrives in whatever order and however often, the labels gained
+less those lost, over all rounds, are for each prediction its latest label: by `known_at`, and of one time by when it
+was received; and with it the first `known_at` of any. In which order files are counted decides nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Of an outcome: when it came, which says which of two with one `known_at` is the later word.
 RECEIVED_AT = "received_at"
+# When a prediction's first label was known: how long labels take is not told by those who correct or repeat them.
+FIRST_KNOWN = "first known at"
 OWNER = "owner"
 IS_SHADOW = "is shadow"
 # Where a prediction stands among the rows of the round.
@@ -30,8 +32,9 @@ AT = "row of the round"
 # Followed by the number of a grouping of the spec: which of its segments a prediction is in.
 SEGMENT = "segment "
 
-LABEL_SCHEMA = {KEY: pl.UInt64(), KNOWN_AT: pl.Int64(), RECEIVED_AT: pl.Int64(), LABEL: pl.Float64()}
 _ORDER = [KNOWN_AT, RECEIVED_AT, LABEL]
+_TIMES = {KNOWN_AT: pl.Int64(), RECEIVED_AT: pl.Int64(), FIRST_KNOWN: pl.Int64()}
+LABEL_SCHEMA = {KEY: pl.UInt64(), **_TIMES, LABEL: pl.Float64()}
 
 
 def prediction_schema(spec: Spec) -> Mapping[str, pl.DataType]:
@@ -71,7 +74,7 @@ def join(predictions: pl.DataFrame, labels: pl.DataFrame, counted: pl.DataFrame,
     fresh = fresh_of(predictions, counted)
     before = latest_of(known)
     now = latest_of(pl.concat([known, labels]))
-    changed = now.join(before, on=[KEY, *_ORDER], how="anti", maintain_order="left")
+    changed = now.join(before, on=[*LABEL_SCHEMA], how="anti", maintain_order="left")
     outdated = before.join(changed, on=KEY, how="semi", maintain_order="left")
     old, new = counted.drop(IS_SHADOW), fresh.drop(AT, IS_SHADOW)
     gained = [old.join(changed, on=KEY, maintain_order="left"), new.join(now, on=KEY, maintain_order="left")]
@@ -99,5 +102,6 @@ def fresh_of(predictions: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
 
 
 def latest_of(labels: pl.DataFrame) -> pl.DataFrame:
-    """Return the latest label of each key."""
-    return labels.sort(KEY, *_ORDER).unique(KEY, keep="last", maintain_order=True)
+    """Return the latest label of each key, and when the first was known."""
+    first = pl.col(FIRST_KNOWN).min().over(KEY)
+    return labels.sort(KEY, *_ORDER).with_columns(first).unique(KEY, keep="last", maintain_order=True)

@@ -92,7 +92,7 @@ class Live:
                 scale = self._scale(model, now)
                 pair_halves(self._world, model, self.specs.get(model), scale, now)
         with self._world.control.transaction() as t:
-            waiting = dict.fromkeys(batch.model for batch in t.pending())
+            waiting = t.waiting()
         done = Round()
         for model in waiting:
             with _noted(failed, model):

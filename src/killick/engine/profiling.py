@@ -16,7 +16,17 @@ import polars as pl
 from killick.clock import Window
 from killick.engine.growth import growth_of
 from killick.engine.identities import KEY, OUTCOME_IDS, PREDICTION_IDS, Identities, keys_of
-from killick.engine.joining import AT, IS_SHADOW, LABEL_SCHEMA, OWNER, RECEIVED_AT, SEGMENT, join, prediction_schema
+from killick.engine.joining import (
+    AT,
+    FIRST_KNOWN,
+    IS_SHADOW,
+    LABEL_SCHEMA,
+    OWNER,
+    RECEIVED_AT,
+    SEGMENT,
+    join,
+    prediction_schema,
+)
 from killick.engine.receive import OUTCOMES, PREDICTIONS, SHADOWS
 from killick.engine.record import Book
 from killick.engine.serve import RECORDED
@@ -84,7 +94,9 @@ class _Done:
 
 
 def profile_pending(world: World, watched: Watched, now: Instant, most: int = _ROWS_MAX) -> Round:
-    """Profile what is pending of a model: whole batches, `most` rows or one batch.
+    """Profile what is pending of a model, in the order of commit: of a prediction the first copy counts.
+
+    A round takes whole batches until it holds `most` rows.
 
     Raises:
         StaleWrite: another round of this model was faster; nothing was changed.
@@ -115,10 +127,9 @@ def profile_first(world: World, watched: Watched, now: Instant) -> Round:
     Then it is counted, the ledger tells why, and its file stays; no other batch waits for it.
     """
     with world.control.transaction() as t:
-        waiting = t.pending(watched.spec.model)
-    if not waiting:
+        first = t.pending(watched.spec.model, rows=1)
+    if not first:
         return Round()
-    first = waiting[0]
     try:
         return profile_pending(world, watched, now, most=1)
     except (OutsideError, StaleWrite, MemoryError):
@@ -126,9 +137,9 @@ def profile_first(world: World, watched: Watched, now: Instant) -> Round:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this batch's alone
         with world.control.transaction() as t:
             # Where another worker has settled it meanwhile, this is a `StaleWrite`, and another batch failed.
-            t.settle([first.batch_id])
+            t.settle([first[0].batch_id])
             t.tally(watched.spec.model, {"batches.set_aside": 1})
-            Book(t, watched.spec.model, now).note("set aside", first.path, f"cannot be profiled: {error!r}")
+            Book(t, watched.spec.model, now).note("set aside", first[0].path, f"cannot be profiled: {error!r}")
         return Round(1)
 
 
@@ -137,19 +148,7 @@ def _take(world: World, spec: Spec, now: Instant, most: int) -> _Taken:
         turn, revision = read_turn(t, spec.model)
         known, latest = (Identities(kind, tuple(t.batches(spec.model, kind))) for kind in (PREDICTION_IDS, OUTCOME_IDS))
         live = Book(t, spec.model, now).alias("live").version or RECORDED
-        return _Taken(_some(t.pending(spec.model), most), turn, revision, known, latest, live)
-
-
-def _some(pending: Iterable[Batch], most: int) -> list[Batch]:
-    """Take batches in the order of commit until a round is full: of a prediction the first copy counts."""
-    taken: list[Batch] = []
-    rows = 0
-    for batch in pending:
-        if taken and rows + batch.rows > most:
-            break
-        taken.append(batch)
-        rows += batch.rows
-    return taken
+        return _Taken(t.pending(spec.model, rows=most), turn, revision, known, latest, live)
 
 
 def predictions_of(world: World, batches: Iterable[Batch], scale: Scale | None = None) -> pl.DataFrame:
@@ -193,7 +192,8 @@ def _labels(world: World, batches: Iterable[Batch], spec: Spec) -> tuple[pl.Data
             if LABEL in table.columns:
                 numbers = label_numbers(table[LABEL], spec)
                 unusable += numbers.null_count() - table[LABEL].null_count()
-                told = table.select(keys_of(table[PREDICTION_ID]), KNOWN_AT, RECEIVED_AT, numbers.alias(LABEL))
+                first, label = pl.col(KNOWN_AT).alias(FIRST_KNOWN), numbers.alias(LABEL)
+                told = table.select(keys_of(table[PREDICTION_ID]), KNOWN_AT, RECEIVED_AT, first, label)
                 came.append(told.drop_nulls(LABEL).cast(LABEL_SCHEMA))  # type: ignore[arg-type]
     return pl.concat(came), unusable
 
