@@ -13,6 +13,7 @@ import random
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -40,16 +41,31 @@ _FAILED = 500  # not 502 to 504: those are of a server that is away
 ADOPT_SECONDS = 60.0
 # A disk that cannot be read is given a moment.
 _DISK_AGAIN_SECONDS = 1.0
+# Of what a server says: a line of a log.
+_SAID_MAX = 200
 _OK = 200
 # The batch itself is at fault. Who is not let in, not known yet, too slow or too fast waits: an operator mends that,
 # and a token that was changed in the wrong order must not cost a day's predictions.
 _MISTAKES = frozenset(range(400, 500)) - {401, 403, 404, 408, 429}
 
 
-class _Accepted(msgspec.Struct):
-    """What a server says of a batch, as far as the client counts it."""
+class _Refused(msgspec.Struct):
+    """What a server says of a row that it could not use."""
 
-    quarantined: list[msgspec.Raw] = []
+    field: str = ""
+    reason: str = ""
+
+
+class _Accepted(msgspec.Struct):
+    """What a server says of a batch that it has, as far as the client counts and tells it."""
+
+    quarantined: list[_Refused] = []
+
+
+class _Problem(msgspec.Struct):
+    """What a server says of a batch that it does not take (RFC 9457)."""
+
+    detail: str = ""
 
 
 class Sender:
@@ -146,7 +162,7 @@ class Sender:
                 if answer.status == _OK or answer.status in _MISTAKES or failures >= FAILURES_MAX:
                     return answer
                 wait = answer.retry_after_seconds
-                self._notices.last_error = f"{batch.path}: answered {answer.status}"
+                self._notices.last_error = f"{batch.path}: answered {_said(answer)}"
             except BaseException as error:  # noqa: BLE001 - whatever it is, nobody answered; a panic in Rust is no Exception
                 self._notices.last_error = f"{batch.path}: {type(error).__name__}: {error}"
             if not self._stopping.is_set():
@@ -186,10 +202,9 @@ class Sender:
 
     def _give_up(self, batch: Batch, answer: Answer, *, is_mine: bool) -> None:
         """Count and tell what the server will not have; what it failed at is kept aside, as far as there is room."""
-        said = answer.body[:200].decode(errors="replace")
         reason = "refused" if answer.status in _MISTAKES else "aside"
-        self._notices.last_error = f"{batch.path}: {reason} with {answer.status}"
-        self._notices.tell(reason, "%s %s %d events: %d %s", batch.path, reason, batch.events, answer.status, said)
+        self._notices.last_error = f"{batch.path}: {reason} {batch.events} events, answered {_said(answer)}"
+        self._notices.tell(reason, "%s", self._notices.last_error)
         if reason == "aside" and not self._spool.put_aside(batch):
             self._notices.tell("no room", "the folder for what is put aside is full or cannot be written")
         if is_mine:
@@ -201,11 +216,20 @@ class Sender:
         else:
             self.adopted += batch.events
         try:
-            quarantined = len(msgspec.json.decode(answer.body, type=_Accepted).quarantined)
+            quarantined = msgspec.json.decode(answer.body, type=_Accepted).quarantined
         except msgspec.MsgspecError:  # it has the batch, and does not say more
             return
-        self.quarantined += quarantined
+        self.quarantined += len(quarantined)
         if quarantined:
-            self._notices.tell(
-                "quarantined", "%s: %d of %d rows are quarantined", batch.path, quarantined, batch.events
-            )
+            said = "%s: %d of %d rows are quarantined, the first for its %s: %s"
+            first = quarantined[0]
+            told = batch.path, len(quarantined), batch.events, first.field or "form", first.reason[:_SAID_MAX]
+            self._notices.tell("quarantined", said, *told)
+
+
+def _said(answer: Answer) -> str:
+    """Return why a server did not take a batch: its status, and its words as far as a line of a log has room."""
+    said = answer.body[: 4 * _SAID_MAX].decode(errors="replace")
+    with suppress(msgspec.MsgspecError):  # a proxy's page
+        said = msgspec.json.decode(answer.body, type=_Problem).detail or said
+    return f"{answer.status} {' '.join(said.split())[:_SAID_MAX]}".rstrip()

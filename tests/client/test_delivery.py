@@ -57,7 +57,7 @@ def test_what_the_server_refuses_is_given_up_counted_and_told(
     status: int, a_client: Make, outside: Outside, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is the batch's own fault: the next one goes through."""
-    outside.reply = first([Reply(status, body=b'{"title": "no such model"}')])
+    outside.reply = first([Reply(status, body=b'{"title": "Bad", "detail": "no such model"}')])
     client = a_client()
     with caplog.at_level(logging.WARNING, "killick_client"):
         client.log_prediction(prediction_id="bad", features={})
@@ -70,17 +70,37 @@ def test_what_the_server_refuses_is_given_up_counted_and_told(
     assert len(outside.batches()) == len([one for one in outside.requests if one.path.endswith("predictions")])
     assert f"{status}" in caplog.text
     assert "no such model" in caplog.text
+    assert "Bad" not in caplog.text
 
 
-def test_quarantined_rows_are_counted(a_client: Make, outside: Outside) -> None:
+def test_a_server_that_does_not_let_it_in_yet_is_quoted(
+    a_client: Make, outside: Outside, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token that is wrong, a model that nobody knows, a proxy's page: nobody needs the server's log to see why."""
+    page = b"<html>\n<h1>no   backend</h1>" + b" " * 5_000
+    outside.reply = first([Reply(401, body=b'{"title": "T", "detail": "token expired"}'), Reply(502, body=page)])
+    client = a_client()
+    with caplog.at_level(logging.WARNING, "killick_client"):
+        client.log_prediction(features={})
+        assert client.flush(timeout_seconds=30)
+
+    assert "answered 401 token expired" in caplog.text
+    assert client.statistics().last_error.endswith("answered 502 <html> <h1>no backend</h1>")
+
+
+def test_quarantined_rows_are_counted_and_the_first_is_told(
+    a_client: Make, outside: Outside, caplog: pytest.LogCaptureFixture
+) -> None:
     """The batch stands, and the client knows of the rows that do not."""
     bad = b'{"accepted": 1, "quarantined": [{"index": 1, "field": "score", "reason": "text"}], "duplicate": false}'
     outside.reply = lambda _: Reply(body=bad)
     client = a_client()
-    client.log_prediction(features={})
-    assert client.flush()
+    with caplog.at_level(logging.WARNING, "killick_client"):
+        client.log_prediction(features={})
+        assert client.flush()
 
     assert (client.statistics().acknowledged, client.statistics().quarantined) == (1, 1)
+    assert "1 of 1 rows are quarantined, the first for its score: text" in caplog.text
 
 
 class Waits:

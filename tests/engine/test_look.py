@@ -8,6 +8,7 @@ from killick.clock import DAY, HOUR, Window
 from killick.engine import look
 from killick.engine.look import counted_in, maturity_of, telemetry_of
 from killick.engine.receive import PREDICTIONS
+from killick.errors import DataError
 from killick.profiles.codec import unpack_profile
 from killick.telemetry.columns import WEIGHT
 from tests.engine.telemetry import MODEL, NOW, REFERENCE, Post, names, predictions
@@ -42,6 +43,9 @@ def test_stored_profiles_are_told_by_version_segment_and_window(post):
     assert sum(one.rows for one in last_day) == 100
     assert counted_in(post.world, MODEL, version="v9") == []
     assert counted_in(post.world, "nobody") == []
+    assert len(counted_in(post.world, MODEL, segment={}, most=1_000)) == len(everything)
+    with pytest.raises(DataError, match="ask for less time, or one segment"):
+        counted_in(post.world, MODEL, segment={}, most=len(everything) - 1)
 
 
 def test_sampled_predictions_stand_for_all_there_were(post):

@@ -102,7 +102,8 @@ def test_rejected_rows_are_named_counted_and_kept_to_be_looked_at():
     with post.world.control.transaction() as t:
         assert t.tallies(MODEL) == {"predictions.accepted": 2, "predictions.quarantined": 30}
         held = [msgspec.json.decode(row.body) for row in t.quarantined(MODEL, QUARANTINED_MAX)]
-    assert held[-1] == {"kind": "predictions", "index": 0, "field": "score", "reason": "is no number"}
+    whose = {"kind": "predictions", "producer": "host", "sequence": 1}
+    assert held[-1] == whose | {"index": 0, "field": "score", "reason": "is no number"}
 
 
 def test_a_delivery_of_bad_rows_only_is_taken_too():

@@ -58,7 +58,24 @@ def test_profiles_can_be_narrowed(server: Server) -> None:
     assert look(server, "version=v9").json["profiles"] == []
     assert look(server, "segment=origin=XXX").json["profiles"] == []
     assert len(look(server, "segment=", "version=v1").json["profiles"]) == 1
-    assert server.ask("GET", f"/v1/models/{MODEL}/profiles").json["profiles"] == []
+    assert server.ask("GET", f"/v1/models/{MODEL}/profiles").json == look(server).json
+
+
+@pytest.mark.usefixtures("counted")
+def test_how_answers_ended_and_how_long_they_took_is_told(server: Server) -> None:
+    """Quantiles to 19 %; nothing where nobody said."""
+    hour = BEGAN + 5 * HOUR
+    told = [{"latency_seconds": 0.1 if n % 10 else 2.0, "status": "ok" if n % 4 else "timeout"} for n in range(100)]
+    rows = [prediction(10_000 + n, event_time=hour) | one for n, one in enumerate(told)]
+    server.post(f"/v1/models/{MODEL}/predictions", rows)
+    until = time.monotonic() + 60
+    while not (found := server.ask("GET", f"/v1/models/{MODEL}/profiles?start={hour}&segment=").json["profiles"]):
+        assert time.monotonic() < until, server.log.read_text()
+        time.sleep(0.1)
+
+    assert (found[0]["rows"], found[0]["failed"]) == (100, 25)
+    assert found[0]["latency"] == pytest.approx({"p50": 0.1, "p95": 2.0, "p99": 2.0}, rel=0.19)
+    assert look(server, "segment=").json["profiles"][0]["latency"] is None
 
 
 @pytest.mark.usefixtures("counted")

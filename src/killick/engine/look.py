@@ -11,9 +11,10 @@ from killick.checks.reference import unpack_reference
 from killick.clock import Window
 from killick.engine.measure import LABEL_DELAY, SERVICE
 from killick.engine.turns import read_turn
+from killick.errors import DataError, Mistake
 from killick.profiles.codec import unpack_profile
 from killick.profiles.delays import bucket_ends
-from killick.profiles.service import WEIGHTS
+from killick.profiles.service import FAILED, WEIGHTS, latency_quantile
 from killick.stats.maturity import expected_labels, labelled_shares
 
 if TYPE_CHECKING:
@@ -29,10 +30,19 @@ if TYPE_CHECKING:
 EVER = Window(-(2**62), 2**62)
 
 
+class Latency(msgspec.Struct, frozen=True):
+    """How long answers took, in seconds: quantiles, known to 19 %."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
 class Counted(msgspec.Struct, frozen=True):
     """What one stored profile counts: predictions, and labels that are in; `packed` is the profile itself.
 
-    `stands_for` is how many predictions there were before sampling, by the weights of those that were kept.
+    `stands_for` is how many predictions there were before sampling, by the weights of those that were kept; `failed`
+    is how many of them said that they did not end well, and `latency` is None where none said how long it took.
     """
 
     version: str
@@ -43,6 +53,8 @@ class Counted(msgspec.Struct, frozen=True):
     rows: int
     stands_for: float
     labels: int
+    failed: int
+    latency: Latency | None
     packed: bytes | None = None
 
 
@@ -85,6 +97,7 @@ def counted_in(
     version: str | None = None,
     segment: Mapping[str, str] | None = None,
     packed: bool = False,
+    most: int | None = None,
 ) -> list[Counted]:
     """Return what the stored profiles of a window count, in the order of their keys.
 
@@ -95,17 +108,43 @@ def counted_in(
         version: of one version; None: of all.
         segment: of one segment, the whole being `{}`; None: of all.
         packed: with the profiles themselves.
+        most: how many may be asked for.
+
+    Raises:
+        DataError: they are more than `most`.
     """
     held, scale = _profiles(world, model, window, None if segment is None or segment else ())
-    found = []
-    for key, body in held.items():
-        named = dict(key.segment)
-        # Asked before it is unpacked, which costs a hundred times as much.
-        if scale is not None and version in (None, key.version) and (segment is None or named == dict(segment)):
-            profile, start, end = unpack_profile(body, scale), key.window.start, key.window.end
-            held_in = (profile.rows, stands_for(profile), labels_in(profile), body if packed else None)
-            found.append(Counted(key.version, key.role, named, start, end, *held_in))
-    return found
+    if scale is None:
+        return []
+    # Asked before any is unpacked, which costs a hundred times as much.
+    asked = [
+        key
+        for key in held
+        if version in (None, key.version) and (segment is None or dict(key.segment) == dict(segment))
+    ]
+    if most is not None and len(asked) > most:
+        problem = f"holds {len(asked):,} profiles, more than {most:,}"
+        raise DataError(Mistake("window", problem, hint="ask for less time, or one segment"))
+    return [_counted(key, held[key], scale, packed=packed) for key in asked]
+
+
+def _counted(key: ProfileKey, body: bytes, scale: Scale, *, packed: bool) -> Counted:
+    profile = unpack_profile(body, scale)
+    told = profile.counts_of(SERVICE) if scale.service else np.zeros(FAILED + 1, np.int64)
+    p50, p95, p99 = (latency_quantile(told, q) for q in (0.5, 0.95, 0.99))
+    return Counted(
+        version=key.version,
+        role=key.role,
+        segment=dict(key.segment),
+        start=key.window.start,
+        end=key.window.end,
+        rows=profile.rows,
+        stands_for=stands_for(profile),
+        labels=labels_in(profile),
+        failed=int(told[FAILED]),
+        latency=None if p50 is None or p95 is None or p99 is None else Latency(p50, p95, p99),
+        packed=body if packed else None,
+    )
 
 
 def maturity_of(world: World, model: str, now: Instant, window: Window = EVER) -> list[Maturity]:
@@ -150,7 +189,7 @@ def reference_of(world: World, model: str) -> bytes | None:
 
 
 def quarantined_of(world: World, model: str, limit: int = 100) -> list[dict[str, Any]]:
-    """Return the newest rows that could not be used, newest first: when, of what kind, which field, and why."""
+    """Return the newest rows that could not be used, newest first: when, of what kind, from whom, where, why."""
     with world.control.transaction() as t:
         rows = t.quarantined(model, limit)
     return [{"at": row.at, **msgspec.json.decode(row.body)} for row in rows]

@@ -193,10 +193,12 @@ def _count(t: Transaction, delivery: Delivery, now: Instant) -> None:
             f"{delivery.kind}.quarantined": max(delivery.rejected_rows, len(delivery.rejected)),
         },
     )
-    bad = [
-        Quarantined(now, msgspec.json.encode({"kind": delivery.kind, **msgspec.structs.asdict(row)}))
-        for row in delivery.rejected
-    ]
+    whose = {
+        "kind": delivery.kind,
+        "producer": delivery.producer.removeprefix(OUTSIDE),
+        "sequence": delivery.sequence,
+    }
+    bad = [Quarantined(now, msgspec.json.encode(whose | msgspec.structs.asdict(row))) for row in delivery.rejected]
     if bad:
         t.quarantine(delivery.model, bad, keep=QUARANTINED_MAX)
 

@@ -54,10 +54,15 @@ class Profiled(msgspec.Struct, frozen=True):
 
 
 class PutAside(msgspec.Struct, frozen=True):
-    """A row that could not be used: when it came, of which kind, its index in its body, the field, and why."""
+    """A row that could not be used: when it came, of which kind, from whom, its index in its body, the field, and why.
+
+    `producer` and `sequence` name the body: as they were sent, or as the server named what came without a name.
+    """
 
     at: int
     kind: str
+    producer: str
+    sequence: int
     index: int
     field: str
     reason: str
@@ -96,15 +101,8 @@ class Models:
         """Give what was counted, by version, role, segment and window."""
         model, window, segment = self._model(request), self._window(request), _segment(request)
         version = request.query_params.get("version")
-
-        def look() -> Profiled:
-            found = counted_in(self._world, model, window, version=version, segment=segment)
-            if len(found) > PROFILES_MAX:
-                said = f"{len(found):,} profiles are more than {PROFILES_MAX:,}; ask for less time, or one segment"
-                raise Refused(422, said)
-            return Profiled(found)
-
-        return await self._look(look)
+        asked = partial(counted_in, self._world, model, window, version=version, segment=segment, most=PROFILES_MAX)
+        return await self._look(lambda: Profiled(asked()))
 
     async def reference(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Give what a model is measured with."""
