@@ -36,7 +36,7 @@ def memory(_):
 
 @pytest.mark.parametrize("make", [local, memory])
 def test_what_is_in_a_folder_is_seen_and_read(make, tmp_path):
-    """Below it too; a folder that is not there yet is empty."""
+    """Below it too; of a folder that is not there, that it is not."""
     folders = make(tmp_path)
     assert {(seen.path, seen.modified) for seen in folders.look("in")} == {
         ("deep/t.parquet", 5_000_000),
@@ -45,7 +45,8 @@ def test_what_is_in_a_folder_is_seen_and_read(make, tmp_path):
     assert Seen("l.ndjson", len(LINES), 5_000_000) in folders.look("in")
     assert pl.concat(folders.tables("in", "deep/t.parquet")).equals(TABLE)
     assert b"".join(folders.lines("in", "l.ndjson")) == LINES
-    assert folders.look("later") == ()
+    with pytest.raises(OutsideError, match="later is not there"):
+        folders.look("later")
 
 
 @pytest.mark.parametrize("make", [local, memory])

@@ -24,6 +24,7 @@ class Script:
         self.seen: list[int] = []
         self.reached = threading.Event()
         self.goes_on = threading.Event()
+        self.last_error: dict[str, str] = {}
 
     def now(self) -> int:
         """Return an instant, always the same."""
@@ -68,6 +69,26 @@ def test_a_fault_is_logged_told_and_survived(
     assert pulse.failures == 2
     assert pulse.last_done_at == 7
     assert str(fault) in caplog.text
+
+
+def test_what_fails_of_one_model_is_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are watched meanwhile, so it is no failure of the worker; and its end is told."""
+    monkeypatch.setattr(logging.getLogger("killick"), "propagate", True)
+    script = Script()
+    script.goes_on.set()
+    pulse = Pulse(script, script)
+    with caplog.at_level(logging.INFO, "killick.server"):
+        for errors in ({"loans": "the watched folder in is not there"},) * 3 + ({},):
+            script.last_error = errors
+            assert pulse._beat()
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "loans: the watched folder in is not there",
+        "loans: what could not be done is done",
+    ]
+    assert pulse.failures == 0
 
 
 def test_to_stop_is_to_do_what_is_due_once_more() -> None:

@@ -24,6 +24,7 @@ ONE = textwrap.dedent("""
     from killick.server.worker import report
 
     class Script:
+        last_error = {}
         def now(self):
             return 7
         def tick(self, now):

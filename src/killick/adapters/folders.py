@@ -47,15 +47,15 @@ class LocalFolders:
         self._line_bytes_max = line_bytes_max
 
     def look(self, folder: str) -> tuple[Seen, ...]:
-        """Return the files in a folder and below it; one that is not there yet is empty.
+        """Return the files in a folder and below it.
 
         Raises:
-            OutsideError: it cannot be read.
+            OutsideError: it is not there, or cannot be read.
         """
         top = self._root / folder
         found: list[Seen] = []
         if not top.exists():
-            return ()
+            raise OutsideError(f"the watched folder {folder} is not there; it is looked for again and again")
         with _outside(folder):
             waiting = [("", 1)]
             while waiting and len(found) < self._files_max:

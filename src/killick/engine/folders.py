@@ -18,12 +18,12 @@ import msgspec
 
 from killick.clock import SECOND
 from killick.engine.files import FileReader
-from killick.engine.receive import QUARANTINED_MAX, Delivery, commit
+from killick.engine.receive import Delivery, commit, put_aside
 from killick.engine.translate import reading_of
 from killick.errors import DataError, OutsideError
 from killick.formats.folders import due, is_of, producer_of
 from killick.identity import derive_id, fingerprint
-from killick.ports.control import Quarantined
+from killick.telemetry.quarantine import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -179,21 +179,12 @@ class FolderWatch:
         with self._world.control.transaction() as t:
             noted, revision = self._noted(t)
             fresh = {file: why for file, why in ended.items() if file.producer not in noted}
-            told = [
-                {
-                    "kind": self._folder.kind,
-                    "index": 0,
-                    "field": f"{self._folder.path.rstrip('/')}/{file.path}",
-                    "reason": why,
-                }
-                for file, why in fresh.items()
-                if why
-            ]
+            told = {file: why for file, why in fresh.items() if why}
             kept = sorted((noted - self._gone) | {file.producer for file in ended})
             t.put("folder", self.model, self._key, msgspec.json.encode(kept), revision=revision)
-            if told:
-                rows = [Quarantined(now, msgspec.json.encode(one)) for one in told]
-                t.quarantine(self.model, rows, keep=QUARANTINED_MAX)
+            for file, why in told.items():
+                unread = Rejected(0, f"{self._folder.path.rstrip('/')}/{file.path}", why)
+                put_aside(t, self.model, self._folder.kind, (file.producer, 0), [unread], now)
             t.tally(self.model, {"files.taken": len(fresh) - len(told), "files.unreadable": len(told)})
         if revision == self._revision:
             self._revision += 1

@@ -193,14 +193,18 @@ def _count(t: Transaction, delivery: Delivery, now: Instant) -> None:
             f"{delivery.kind}.quarantined": max(delivery.rejected_rows, len(delivery.rejected)),
         },
     )
-    whose = {
-        "kind": delivery.kind,
-        "producer": delivery.producer.removeprefix(OUTSIDE),
-        "sequence": delivery.sequence,
-    }
-    bad = [Quarantined(now, msgspec.json.encode(whose | msgspec.structs.asdict(row))) for row in delivery.rejected]
-    if bad:
-        t.quarantine(delivery.model, bad, keep=QUARANTINED_MAX)
+    put_aside(t, delivery.model, delivery.kind, (delivery.producer, delivery.sequence), delivery.rejected, now)
+
+
+def put_aside(
+    t: Transaction, model: str, kind: str, whose: tuple[str, int], rejected: Iterable[Rejected], now: Instant
+) -> None:
+    """Keep rows that could not be used, of a producer's body, to be looked at."""
+    producer, sequence = whose
+    told = {"kind": kind, "producer": producer.removeprefix(OUTSIDE), "sequence": sequence}
+    rows = [Quarantined(now, msgspec.json.encode(told | msgspec.structs.asdict(row))) for row in rejected]
+    if rows:
+        t.quarantine(model, rows, keep=QUARANTINED_MAX)
 
 
 def _note_changes(t: Transaction, delivery: Delivery, now: Instant) -> None:

@@ -16,12 +16,12 @@ class Folders(Protocol):
     """Looks into folders and nowhere else: links are not followed, and no path leads out. It never writes."""
 
     def look(self, folder: str) -> tuple[Seen, ...]:
-        """Return the files in a folder and below it. One that is not there yet is empty.
+        """Return the files in a folder and below it.
 
         There is a bound; what is beyond it is seen once there is less.
 
         Raises:
-            OutsideError: it cannot be read.
+            OutsideError: it is not there, yet or by a wrong name, or cannot be read.
         """
         ...
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from killick.errors import OutsideError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from killick.clock import Clock, Instant
 
 # A batch is counted in a profile two seconds after it was sent (DESIGN 6); looking costs a millisecond.
@@ -21,6 +23,11 @@ _log = logging.getLogger("killick.server")
 
 class Ticking(Protocol):
     """Something that does what is due."""
+
+    @property
+    def last_error(self) -> Mapping[str, str]:
+        """By model, why something could not be done the last time."""
+        ...
 
     def tick(self, now: Instant) -> object:
         """Do what is due at this instant."""
@@ -38,6 +45,7 @@ class Pulse:
         self.reason = ""
         self.failures = 0
         self.last_done_at: Instant = 0
+        self._told: dict[str, str] = {}
 
     def start(self) -> None:
         """Begin."""
@@ -72,7 +80,19 @@ class Pulse:
             self.reason = ""
             self.last_done_at = self._clock.now()
             return True
+        finally:
+            self._tell()
         return False
+
+    def _tell(self) -> None:
+        """Log what could not be done of a model, once, and that it can be done again."""
+        errors = dict(self._live.last_error)
+        for model, why in errors.items():
+            if self._told.get(model) != why:
+                _log.warning("%s: %s", model, why)
+        for model in self._told.keys() - errors.keys():
+            _log.info("%s: what could not be done is done", model)
+        self._told = errors
 
     def _fail(self, reason: str) -> None:
         self.failures += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from killick.errors import DataError, Mistake
+from killick.errors import DataError, Mistake, OutsideError
 from killick.formats.folders import Seen
 
 if TYPE_CHECKING:
@@ -26,7 +26,13 @@ class MemoryFolders:
         self._files[folder, path] = (content, modified)
 
     def look(self, folder: str) -> tuple[Seen, ...]:
-        """Return the files in a folder and below it."""
+        """Return the files in a folder and below it.
+
+        Raises:
+            OutsideError: nothing was ever put into it.
+        """
+        if not any(within == folder for within, _ in self._files):
+            raise OutsideError(f"the watched folder {folder} is not there; it is looked for again and again")
         return tuple(
             Seen(path, len(content), modified)
             for (within, path), (content, modified) in sorted(self._files.items(), key=lambda item: item[0])
