@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from killick.adapters.tables import FileTables
 from killick.adapters.traffic import ProcessTraffic
 from killick.adapters.trainer import ProcessTrainer
 from killick.engine.world import World
+from killick.errors import CallError, Mistake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +33,16 @@ def open_world(root: str | Path, store: str | Path, control: str | None = None) 
 
     `control` is the URL of a control store elsewhere, such as `postgresql://host/killick`. Files are named by who
     writes them: a process that comes after a crash must not write over what that one left.
+
+    Raises:
+        CallError: `store` is a URL, which would be made a folder of that name; the URL is not repeated, for it may hold
+            a password.
+        OutsideError: the store cannot be opened.
     """
+    # Of `Path("postgresql://host")` one slash is left.
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(store)):
+        hint = "name a folder; a control store elsewhere is named apart from it, by --control URL"
+        raise CallError(Mistake("store", "is a URL, and no folder", hint=hint))
     store = Path(store)
     store.mkdir(parents=True, exist_ok=True)
     return World(

@@ -20,7 +20,7 @@ from killick.adapters.control_tables import REVISION, ledger, metadata, verdicts
 from killick.clock import Window
 from killick.errors import CallError, DataError, OutsideError
 from killick.ledger.chain import extend
-from killick.ports.control import Transaction
+from killick.ports.control import Quarantined, Transaction
 from killick.testing.control_examples import MODEL, SCALE, a_fact, a_key
 from tests.adapters.calls import MIGRATIONS, SCHEMA, by_hand, engine_of, every_call
 
@@ -45,6 +45,21 @@ def in_a_file(tmp_path):
     store = open_control(tmp_path / "control.db")
     yield store
     store.close()
+
+
+def test_what_was_removed_is_not_left_in_the_file(tmp_path):
+    """SQLite would leave it on free pages, for whoever reads the file with other tools."""
+    store = open_control(tmp_path / "control.db")
+    secret = b"their very own value"
+    with store.transaction() as t:
+        t.quarantine(MODEL, [Quarantined(at, secret * 200) for at in range(50)], keep=50)
+    store.close()
+    assert secret in (tmp_path / "control.db").read_bytes()
+    store = open_control(tmp_path / "control.db")
+    with store.transaction() as t:
+        t.quarantine(MODEL, [], keep=0)
+    store.close()
+    assert secret not in (tmp_path / "control.db").read_bytes()
 
 
 # --------------------------------------------------------------------------------------------------- addresses

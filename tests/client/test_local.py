@@ -14,6 +14,7 @@ import pytest
 
 from killick.clock import DAY
 from killick.engine.look import counted_in, telemetry_of
+from killick.errors import CallError
 from killick.local import open_local
 from killick.wiring import open_world
 from killick_client import Client
@@ -163,3 +164,13 @@ def test_a_profile_that_fails_costs_no_batch(folder):
     assert len(asked) == 1
     transport.close()
     assert len(asked) == 2
+
+
+def test_a_url_is_no_folder_and_makes_none(tmp_path, monkeypatch):
+    """It would be a folder of that name, with a password in it."""
+    monkeypatch.chdir(tmp_path)
+    for address in ("postgresql://killick:hunter2@host/killick", Path("sqlite:///killick.db")):
+        with pytest.raises(CallError, match="is a URL, and no folder") as told:
+            open_world(tmp_path, address)
+        assert "hunter2" not in str(told.value)
+    assert list(tmp_path.iterdir()) == []

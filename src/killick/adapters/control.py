@@ -46,6 +46,8 @@ _PRAGMAS = (
     f"cache_size = -{_CACHE_KIBIBYTES}",
     "temp_store = MEMORY",
     "journal_size_limit = 67108864",
+    # What is forgotten is gone from the file too, not only from the tables.
+    "secure_delete = ON",
 )
 
 
