@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -222,7 +223,6 @@ MISTAKES = {
     "a spec that is not there": ("nowhere.yaml",),
     "a spec with mistakes": ("wrong.yaml",),
     "two specs of one model": ("killick.yaml", "same.yaml"),
-    "specs of several folders": ("killick.yaml", "other/killick.yaml"),
     "a limit that lets nothing through": ("killick.yaml", "--burst", "0"),
     "a host that is none of this machine": ("killick.yaml", "--host", "127.0.0.1.nowhere.invalid"),
 }
@@ -233,10 +233,8 @@ def test_a_mistake_in_the_call_is_told_before_anybody_is_let_in(
     what: str, tmp_path: Path, killick: Callable[..., Done]
 ) -> None:
     """Exit 2, a message, no traceback, no server."""
-    (tmp_path / "other").mkdir()
     (tmp_path / "killick.yaml").write_text(SPEC)
     (tmp_path / "same.yaml").write_text(SPEC)
-    (tmp_path / "other" / "killick.yaml").write_text(SPEC.replace("flight-delay", "another"))
     (tmp_path / "wrong.yaml").write_text("killick: 1\nmodel: m\ntask: binery\n")
     arguments = [str(tmp_path / one) if one.endswith(".yaml") else one for one in MISTAKES[what]]
     done = killick("serve", *arguments, "--store", tmp_path / "store", "--port", "0")
@@ -244,6 +242,28 @@ def test_a_mistake_in_the_call_is_told_before_anybody_is_let_in(
     assert done.returncode == 2, done.stderr
     assert "mistake" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_specs_of_several_folders_each_speak_of_what_lies_beside_them(tmp_path: Path) -> None:
+    """Both name the folder `in`; a folder that is not there is said in the log, once."""
+    specs = []
+    for model in ("here", "there"):
+        (tmp_path / model / "in").mkdir(parents=True)
+        specs.append(tmp_path / model / "killick.yaml")
+        told = SPEC.replace("flight-delay", model) + "folders: [{path: in/, format: csv}, {path: away/, format: csv}]\n"
+        specs[-1].write_text(told)
+        rows = "flight_id,departs_at,p_delayed\n" + "".join(f"{model}-{n},2026-11-01T00:00:00Z,0.5\n" for n in range(3))
+        (tmp_path / model / "in" / "rows.csv").write_text(rows)
+    server = start(tmp_path / "store", *map(str, specs))
+    until = time.monotonic() + 60
+    while len(stored_rows(server.store)) < 6:
+        assert time.monotonic() < until, server.log.read_text()
+        time.sleep(0.2)
+
+    assert stored_rows(server.store) == [f"{model}-{n}" for model in ("here", "there") for n in range(3)]
+    assert server.ask("GET", "/v1/models").json["models"] == ["here", "there"]
+    assert server.stop() == 0
+    assert server.log.read_text().count("the watched folder away/ is not there") == 2
 
 
 def test_the_log_can_be_json_and_tell_of_each_request(tmp_path: Path) -> None:
@@ -293,5 +313,7 @@ def test_a_mistake_about_a_token_is_told(
     arguments: tuple[str, ...], tmp_path: Path, killick: Callable[..., Done]
 ) -> None:
     """Exit 2, and no token is made."""
+    assert killick("token", "create", "--name", "first", "--scope", "read", "--store", tmp_path).returncode == 0
     assert killick("token", *arguments, "--store", tmp_path).returncode == 2
-    assert json.loads(killick("token", "list", "--store", tmp_path, "--json").stdout) == []
+    listed = json.loads(killick("token", "list", "--store", tmp_path, "--json").stdout)
+    assert [one["name"] for one in listed] == ["first"]

@@ -6,10 +6,15 @@ import http.client
 import json
 import socket
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.server.serving import JSON, Server, prediction
+from tests.server.serving import JSON, Server, prediction, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 HEAD = b"POST /v1/models/wire/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -94,19 +99,28 @@ def test_slow_clients_do_not_keep_others_out_for_long(hasty: Server) -> None:
         connection.close()
 
 
-def test_more_than_the_memory_for_bodies_is_sent_back(hasty: Server) -> None:
+def test_more_than_the_memory_for_bodies_is_sent_back(tmp_path: Path) -> None:
     """503 with Retry-After while another body is held; 200 when it has gone."""
+    full = start(tmp_path, body_bytes_max=1_000_000, held_bytes_max=1_500_000, inflated_bytes_max=1_000_000)
     body = json.dumps([prediction(0)]).encode() + b" " * 900_000
-    first = socket.create_connection((hasty.host, hasty.port), timeout=10)
+    first = socket.create_connection((full.host, full.port), timeout=10)
     first.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body[:-1])
-    while not (held := _held(hasty)) and held < 800_000:
-        time.sleep(0.01)
+    _until(lambda: _held(full) > 800_000)
 
-    second = hasty.ask("POST", "/v1/models/wire/predictions", body, Content_Type=JSON)
+    second = full.ask("POST", "/v1/models/wire/predictions", body, Content_Type=JSON)
     first.close()
+    _until(lambda: _held(full) == 0)
 
     assert (second.status, second.headers["retry-after"]) == (503, "2")
-    assert hasty.ask("POST", "/v1/models/wire/predictions", body, Content_Type=JSON).status == 200
+    assert full.ask("POST", "/v1/models/wire/predictions", body, Content_Type=JSON).status == 200
+    assert full.stop() == 0
+
+
+def _until(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def _held(server: Server) -> float:
