@@ -252,11 +252,13 @@ def test_a_half_is_held_for_the_first_of_its_names_that_is_known():
 
 
 def test_what_nobody_can_be_asked_about_is_refused():
-    """No name, or a body that is a picture."""
+    """Without a name the request is; a body that is a picture is told to whoever looks after its model."""
     with pytest.raises(DataError, match="nobody knows whose"):
         posted((" ", ""))
-    with pytest.raises(DataError, match="more than 1,048,576"):
-        posted(("iris", ""), b"x" * (HALF_BYTES_MAX + 1))
+    found = posted(("iris", ""), b"x" * (HALF_BYTES_MAX + 1))
+    ((model, (refused,)),) = found.refused.items()
+    assert (model, refused.field, found.halves, found.rejected) == ("iris", "data", {}, [])
+    assert "more than 1,048,576" in refused.reason
 
 
 def test_of_a_batch_the_good_events_are_held_and_the_others_named():

@@ -69,6 +69,16 @@ def test_a_batch_of_structured_events_is_taken_and_its_bad_ones_told(server: Ser
     assert [row["index"] for row in answer.json["quarantined"]] == [1]
 
 
+def test_an_event_that_is_too_large_is_in_its_models_quarantine(server: Server) -> None:
+    """The logger of a model server reads no answer."""
+    picture = {"instances": [[0.5] * 300_000]}
+    answer = half(server, "request", 5, picture, Ce_Inferenceservicename="pictures")
+    (row,) = server.ask("GET", "/v1/models/pictures/quarantine").json["rows"]
+
+    assert (answer.status, answer.json["accepted"]) == (200, 0)
+    assert (row["index"], row["field"]) == (0, "data")
+
+
 def export(*records: dict[str, Any]) -> dict[str, Any]:
     """An OTLP export whose records have these attributes."""
 

@@ -52,9 +52,13 @@ _ROUNDS_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What an HTTP request of CloudEvents holds: halves by the model that they are held for, and what was refused."""
+    """What an HTTP request of CloudEvents holds: halves by the model that they are held for, and what was refused.
+
+    `refused` is by model too; of what is in `rejected` nobody knows whose it is.
+    """
 
     halves: dict[str, list[Half]] = field(default_factory=dict)
+    refused: dict[str, list[Rejected]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
 
 
@@ -69,7 +73,7 @@ def read_posted(headers: Mapping[str, str], body: bytes, known: Container[str], 
         now: when it came.
 
     Raises:
-        DataError: it holds no event of a model server, or none that can be held.
+        DataError: it holds no event of a model server, or none of which anybody knows whose it is.
 
     >>> headers = {"ce-specversion": "1.0", "ce-id": "7", "ce-type": "org.kubeflow.serving.inference.request",
     ...     "ce-source": "http://localhost:9081/", "ce-inferenceservicename": "iris", "ce-modelid": "iris-2"}
@@ -81,23 +85,19 @@ def read_posted(headers: Mapping[str, str], body: bytes, known: Container[str], 
     places = (at for at in range(len(found.halves) + len(unread)) if at not in unread)
     posted = Posted(rejected=list(found.rejected))
     for index, half in zip(places, found.halves, strict=True):
-        if refused := _unfit(index, half):
-            posted.rejected.append(refused)
+        if not half.models:
+            problem = "is missing, and so is ce-modelid: nobody knows whose it is"
+            posted.rejected.append(Rejected(index, "ce-inferenceservicename", problem))
+            continue
+        model = next((name for name in half.models if name in known), half.models[0])
+        if len(half.body) > HALF_BYTES_MAX:
+            problem = f"has {len(half.body):,} bytes, more than {HALF_BYTES_MAX:,}: log smaller requests"
+            posted.refused.setdefault(model, []).append(Rejected(index, "data", problem))
         else:
-            model = next((name for name in half.models if name in known), half.models[0])
             posted.halves.setdefault(model, []).append(_held(half, now))
-    if posted.rejected and not posted.halves:
+    if posted.rejected and not posted.halves and not posted.refused:
         refuse(posted.rejected[0].field, posted.rejected[0].reason)
     return posted
-
-
-def _unfit(index: int, half: Logged) -> Rejected | None:
-    if not half.models:
-        return Rejected(index, "ce-inferenceservicename", "is missing, and so is ce-modelid: nobody knows whose it is")
-    if len(half.body) > HALF_BYTES_MAX:
-        problem = f"has {len(half.body):,} bytes, more than {HALF_BYTES_MAX:,}: log smaller requests"
-        return Rejected(index, "data", problem)
-    return None
 
 
 def _held(half: Logged, now: Instant) -> Half:

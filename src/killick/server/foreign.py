@@ -75,7 +75,7 @@ class Foreign:
 
     async def cloudevents(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Hold requests and responses of a model server until both halves of a prediction are there."""
-        headers = dict(request.headers)
+        headers, actor = dict(request.headers), request.state["actor"]
 
         def store(body: bytes) -> list[Stored]:
             known = self._taking.known
@@ -87,8 +87,11 @@ class Foreign:
                 for model, halves in found.halves.items():
                     self._taking.receiver.hold(model, halves)
                     stored.append(Stored(model, "halves", Receipt(len(halves))))
-            refused = Receipt(0, tuple(found.rejected[:NAMED_MAX]))
-            return [*stored, *([Stored("", "halves", refused, len(found.rejected))] if found.rejected else [])]
+            for model, refused in found.refused.items():
+                sender = self._senders.own(model, "predictions")
+                stored.append(self._events(model, "predictions", (), (), refused, actor, sender))
+            nobodys = Receipt(0, tuple(found.rejected[:NAMED_MAX]))
+            return [*stored, *([Stored("", "halves", nobodys, len(found.rejected))] if found.rejected else [])]
 
         return await self._taking.take(request, store, receipt_answer)
 
