@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from killick.adapters.control import open_control
-from killick.adapters.control_tables import Statements
+from killick.adapters.control_statements import Statements
 from killick.errors import OutsideError
 from killick.testing.control_examples import MODEL
 

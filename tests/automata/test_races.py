@@ -1,6 +1,7 @@
 """Abort wins every race: in whatever order things happen, what was stopped serves nobody, and traffic is as wanted."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import msgspec
 from hypothesis import settings
@@ -126,7 +127,7 @@ class Races(RuleBasedStateMachine):
         """The process dies while it does what is due; the next one finds traffic empty."""
         plan = FaultPlan(number, moment)
         names = ("control", "archive", "tables", "models", "traffic", "trainer")
-        dying = type(self.world)(**{name: faulty(getattr(self.world, name), plan) for name in names})
+        dying = replace(self.world, **{name: faulty(getattr(self.world, name), plan) for name in names})
         with suppress(Killed):
             run_due(dying, SPEC, self.now)
         self.world = STORY.make_world(self.control, MemoryArchive())
@@ -144,9 +145,7 @@ class Races(RuleBasedStateMachine):
         traffic = Interrupted(**{"after" if late else "before": stop})
         restored = self.world.traffic.in_force(MODEL)
         MemoryTraffic.apply(traffic, restored)
-        self.world = type(self.world)(
-            self.control, self.world.archive, self.world.tables, self.world.models, traffic, self.world.trainer
-        )
+        self.world = replace(self.world, traffic=traffic)
         run_due(self.world, SPEC, self.now)
         traffic.before = traffic.after = None
         run_due(self.world, SPEC, self.now + HOUR)

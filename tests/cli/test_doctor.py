@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from killick.cli.looking import CONTROL
+from killick.cli.console import CONTROL
 from killick.cli.main import run
 from killick.clock import DAY
 from killick.engine.record import Book

@@ -208,7 +208,7 @@ def test_a_child_does_not_hold_its_dead_parents_spool(
     code = """
         import os, signal, sys, time
         from killick_client import Client
-        url, spool = sys.argv[1:]
+        url, spool, end = sys.argv[1:]
         client = Client(url, model="m", spool=spool, flush_seconds=0.01)
         client.log_prediction(prediction_id="parent", features={})
         while client.statistics().waiting_bytes:
@@ -217,11 +217,12 @@ def test_a_child_does_not_hold_its_dead_parents_spool(
             sys.stdin.readline()
             os.kill(os.getpid(), signal.SIGKILL)
         print("alive", flush=True)
-        sys.stdin.read()
+        while not os.path.exists(end):  # and not by standard input: the line is the parent's
+            time.sleep(0.01)
         os._exit(0)
     """
     service = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), nowhere, str(tmp_path / "spool")],
+        [sys.executable, "-c", textwrap.dedent(code), nowhere, str(tmp_path / "spool"), str(tmp_path / "end")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -238,7 +239,9 @@ def test_a_child_does_not_hold_its_dead_parents_spool(
     heir.log_gauge("x", 1)
 
     assert until(lambda: outside.ids() == ["parent"])
-    service.stdin.close()  # the child's end
+    service.stdin.close()
+    (tmp_path / "end").touch()
+    service.stdout.read()  # until the child has ended
     service.stdout.close()
 
 

@@ -31,7 +31,7 @@ def main(address: str, model: str, spool: str, events: str) -> None:
     counts = client.statistics()
     assert counts.acknowledged == counts.logged, counts
     assert not counts.quarantined, counts
-    client.close()
+    client.close(timeout_seconds=60)
 
 
 if __name__ == "__main__":

@@ -131,8 +131,8 @@ def test_what_the_world_refuses_once_is_done_when_it_is_asked_again(told):
     for lived in windows:
         expected = lived.after.remember(lived.scale)
         for plan in chance.sample(every_fault(len(lived.calls), fault="error"), 4 * SAMPLED):
-            if lived.calls[plan.kill_at - 1] == "train":
-                continue  # it is the operator's command that fails then: see test_retrain.py
+            if lived.calls[plan.kill_at - 1] in {"train", "load"}:
+                continue  # the operator's command or version fails then, and is answered for: test_retrain, test_serve
             survivors = lived.before.copy()
             world = survivors.start(story, plan)
             with pytest.raises(OutsideError, match="injected"):

@@ -47,13 +47,12 @@ def summed(post: Post, role: str) -> Profile:
 
 
 def expected() -> dict[str, Profile]:
-    """The same rows, each once, with their latest labels, in one go."""
+    """The same rows, each once, with their latest labels, known when the first of each was, in one go."""
     post = Post.in_memory()
     post.predict(names(0, 10))
     post.predict(names(10, 13), at=NOW - 12 * DAY)
     post.predict(names(0, 4), role="shadow", version="v2")
-    post.turn_out({"loan-0": 1, "loan-5": 0}, known_at=NOW + 2 * HOUR)
-    post.turn_out({"loan-7": 1, "loan-11": 1}, known_at=NOW + HOUR)
+    post.turn_out({"loan-0": 1, "loan-5": 0, "loan-7": 1, "loan-11": 1}, known_at=NOW + HOUR)
     post.profile()
     return {role: summed(post, role) for role in ("live", "shadow")}
 

@@ -10,6 +10,7 @@ from tests.server.serving import Server, start, token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SCOPES = ("ingest", "read", "operate", "admin")
 
@@ -36,7 +37,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server without patience or room: half a second for headers and bodies, four connections, five models."""
+    """A server without patience or room: half a second for headers and bodies, four connections."""
     running = start(
         tmp_path_factory.mktemp("hasty"),
         header_seconds=0.5,
@@ -45,7 +46,14 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         body_bytes_max=1_000_000,
         held_bytes_max=1_500_000,
         inflated_bytes_max=1_000_000,
-        models_max=5,
     )
+    yield running
+    assert running.stop() == 0, running.log.read_text()
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Iterator[Server]:
+    """A server that knows five models at most, for a test of its own."""
+    running = start(tmp_path, models_max=5)
     yield running
     assert running.stop() == 0, running.log.read_text()

@@ -178,16 +178,16 @@ def test_columns_that_have_no_name_get_those_of_the_reference(tmp_path: Path) ->
     assert running.stop() == 0, running.log.read_text()
 
 
-def test_an_export_of_many_new_models_is_no_way_around_their_number(hasty: Server) -> None:
+def test_an_export_of_many_new_models_is_no_way_around_their_number(few: Server) -> None:
     """Five models may be known; the others' records are refused, and told."""
     records = [
         {"killick.model": f"new-{number}", "killick.prediction_id": "a", "killick.score": 0.5} for number in range(9)
     ]
-    answer = hasty.post("/v1/logs", export(*records))
+    answer = few.post("/v1/logs", export(*records))
 
     assert answer.status == 200
     assert "takes no more names" in answer.json["partialSuccess"]["errorMessage"]
-    assert len(hasty.ask("GET", "/v1/models").json["models"]) == 5
+    assert len(few.ask("GET", "/v1/models").json["models"]) == 5
 
 
 def test_a_batch_of_many_new_models_is_refused_before_any_is_held(tmp_path: Path) -> None:

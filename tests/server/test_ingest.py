@@ -282,13 +282,13 @@ def test_no_request_makes_the_server_read_a_path_or_an_address(
     assert not [answer for answer in answers if b"the secret" in answer.body]
 
 
-def test_without_specs_the_number_of_models_is_bounded(hasty: Server) -> None:
+def test_without_specs_the_number_of_models_is_bounded(few: Server) -> None:
     """Each name costs memory and series: beyond the bound new ones are refused, and known ones go on."""
-    statuses = [hasty.post(f"/v1/models/m{number}/predictions", ROWS).status for number in range(6)]
+    statuses = [few.post(f"/v1/models/m{number}/predictions", ROWS).status for number in range(6)]
 
     assert statuses == sorted(statuses)
     assert set(statuses) == {200, 403}
-    assert hasty.post("/v1/models/m0/predictions", ROWS).status == 200
+    assert few.post("/v1/models/m0/predictions", ROWS).status == 200
 
 
 def problem(answer: Answer, status: int) -> Any:
