@@ -33,10 +33,10 @@ from killick.telemetry.columns import (
     WEIGHT,
 )
 from killick.telemetry.door import own_columns
-from killick.telemetry.quarantine import Quarantine, Rejected
+from killick.telemetry.labels import binary_numbers
+from killick.telemetry.quarantine import Quarantine, Rejected, shown
 from killick.wire.arrow import Framed, read_stream
 from killick.wire.json import read_array, read_lines
-from killick.wire.labels import binary_texts
 from killick.wire.listed import Listed
 from killick.wire.parts import (
     KPIS,
@@ -313,4 +313,10 @@ def _labels(parts: Parts, spec: Spec | None) -> pl.Series:
     text = parts.read(LABEL, "word")
     if spec is None or spec.task != "binary":
         return text
-    return binary_texts(text, spec.schema.label.positive if spec.schema.label else None, field, quarantine)
+    positive = spec.schema.label.positive if spec.schema.label else None
+    labels = binary_numbers(text, positive)
+    hint = "; name the positive one: schema: {label: {positive: ...}}" if positive is None else ""
+    quarantine.refuse(
+        labels.is_null() & text.is_not_null(), field, lambda row: f"is no label, but {shown(text[row])}{hint}"
+    )
+    return labels
