@@ -109,6 +109,21 @@ BAD = {
         "evaluate_every: 0d",
         "line 5, evaluate_every: must be above zero (found '0d'); write a positive duration, or leave the key out",
     ),
+    "windows that cross midnight": (
+        "evaluate_every: 7h",
+        "line 5, evaluate_every: does not fit into days: some windows would lie in two (found '7h'); write 6h",
+    ),
+    "windows of a day and a half": (
+        "keep: {signals: 1d 12h}",
+        "line 5, keep.signals: does not fit into days: some windows would lie in two (found '1d 12h'); write 1d",
+    ),
+    "windows kept across those that are judged": (
+        "evaluate_every: 8h\nkeep: {columns: 6h}",
+        (
+            "line 6, keep.columns: does not fit into evaluate_every, 8h: some windows would lie in two (found '6h'); "
+            "make it 2h"
+        ),
+    ),
     "an age": (
         "evaluate_every: 9999999d",
         (

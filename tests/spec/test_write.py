@@ -9,7 +9,7 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from killick.clock import DAY, HOUR
+from killick.clock import DAY, HOUR, MINUTE
 from killick.spec.document import (
     ACTIONS,
     DRIFT_METHODS,
@@ -71,6 +71,8 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
     ]
 )
 durations = st.integers(1, 400 * DAY) | st.sampled_from([HOUR, DAY, 36 * HOUR])
+# Each fits into all that are wider.
+widths = st.sampled_from([DAY, 12 * HOUR, 6 * HOUR, 3 * HOUR, HOUR, 30 * MINUTE, 15 * MINUTE, MINUTE, MINUTE // 3_000])
 numbers = st.floats(-1e12, 1e12).map(lambda number: number + 0.0)
 fractions = st.floats(1e-9, 0.999)
 growing = st.lists(numbers, min_size=1, max_size=4, unique=True).map(lambda values: tuple(sorted(values)))
@@ -176,8 +178,8 @@ OTHERS = {
     "reference": st.none() | texts,
     "value": st.none() | st.builds(Value, texts, numbers, numbers, numbers, numbers),
     "false_alarms": st.builds(FalseAlarms, names, st.floats(1e-3, 1e6), durations),
-    "keep": st.builds(Keep, durations, durations, st.integers(1, 4000)),
-    "evaluate_every": st.integers(1, DAY),
+    "keep": st.builds(Keep, widths, widths, st.integers(1, 4000)),
+    "evaluate_every": widths,
     "objectives": several(objectives(), unique_by=lambda objective: objective.name),
     "versions": several(
         st.builds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from math import gcd
 from typing import TYPE_CHECKING
 
 from killick.clock import format_duration
@@ -17,6 +18,8 @@ def cross_check(spec: Spec, notes: Notes) -> None:
     """Note every place where one section of the spec contradicts another."""
     if notes.clean("objectives", "evaluate_every"):
         _windows_hold_an_evaluation(spec, notes)
+    if notes.clean("keep", "evaluate_every"):
+        _evaluations_are_of_whole_windows(spec, notes)
     if notes.clean("features", "schema"):
         _overrides_are_of_features(spec, notes)
         if notes.clean("segments"):
@@ -35,6 +38,14 @@ def _windows_hold_an_evaluation(spec: Spec, notes: Notes) -> None:
             every, window = format_duration(spec.evaluate_every), format_duration(objective.window)
             hint = f"make it at least {every}, or evaluate_every at most {window}"
             notes.refuse(path, f"is shorter than evaluate_every, {every}", hint, window)
+
+
+def _evaluations_are_of_whole_windows(spec: Spec, notes: Notes) -> None:
+    """What is judged is a sum of what is kept: a window kept may not lie in two that are judged."""
+    kept, judged = spec.keep.columns, spec.evaluate_every
+    if kept < judged and judged % kept:
+        said = f"does not fit into evaluate_every, {format_duration(judged)}: some windows would lie in two"
+        notes.refuse("keep.columns", said, f"make it {format_duration(gcd(kept, judged))}", format_duration(kept))
 
 
 def _overrides_are_of_features(spec: Spec, notes: Notes) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from killick.spec.acting import RETRAINING, ROLLOUT, playbooks, versions
 from killick.spec.document import TASKS
 from killick.spec.reader import Stop, record
-from killick.spec.scalars import choice, duration, name, text
+from killick.spec.scalars import choice, name, text, width
 from killick.spec.watching import FALSE_ALARMS, FEATURES, KEEP, SCHEMA, VALUE, drift, folders, objectives, segments
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ DOCUMENT: dict[str, Parser[Any]] = {
     "value": VALUE,
     "false_alarms": FALSE_ALARMS,
     "keep": KEEP,
-    "evaluate_every": duration,
+    "evaluate_every": width,
     "objectives": objectives,
     "versions": versions,
     "changes": text,

@@ -150,6 +150,21 @@ def duration(place: Place) -> Duration:
     return value
 
 
+def width(place: Place) -> Duration:
+    """Read how wide windows are: whole days, or a part of which a day has a whole number.
+
+    No such window crosses midnight, so that windows of a day always add up to the day.
+    """
+    value = duration(place)
+    if DAY % value and value % DAY:
+        parts = -(-DAY // value)
+        while DAY % parts:
+            parts += 1
+        fits = format_duration(DAY // parts if value < DAY else value - value % DAY)
+        place.refuse("does not fit into days: some windows would lie in two", f"write {fits}")
+    return value
+
+
 def share(place: Place) -> float:
     """Read a share of the traffic, `1%` or `0.01`, as a fraction of 1: above zero, at most one."""
     content = place.node.content

@@ -51,6 +51,7 @@ from killick.spec.scalars import (
     scalar,
     text,
     time_zone,
+    width,
 )
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ VALUE = record(
 
 FALSE_ALARMS = record(FalseAlarms, {"rota": name, "budget": positive, "per": duration})
 
-KEEP = record(Keep, {"signals": duration, "columns": duration, "days": count})
+KEEP = record(Keep, {"signals": width, "columns": width, "days": count})
 
 
 def _objective_holds(place: Place, objective: Objective) -> None:
