@@ -15,9 +15,11 @@ from functools import partial
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import quote
 from weakref import WeakSet
+
+from msgspec import structs
 
 from killick_client.embedded import open_store
 from killick_client.encoding import ChangeLine, GaugeLine, OutcomeLine, PredictionLine, encode, microseconds
@@ -46,7 +48,7 @@ MEMORY_BYTES_MAX = 64 << 20
 SPOOL_BYTES_MAX = 256 << 20
 _PROFILES = "application/vnd.killick.profiles"
 _TRANSPORTS = "killick_client.transports"
-_PARTS = ("prediction_id", "entity_id", "score", "scores", "decision", "latency_seconds", "trace_id", "log_url")
+Line = TypeVar("Line", PredictionLine, OutcomeLine)
 
 
 class Client:
@@ -184,16 +186,14 @@ class Client:
                 decision=decision,
                 role=role,
                 latency_seconds=latency_seconds,
-                status=status,
+                status=None if status == "ok" else status,
                 trace_id=trace_id,
                 log_url=log_url,
                 metadata=metadata,
                 sampling_weight=self._weight,
                 scores=scores,
             )
-            if self._privacy:
-                self._hide(line)
-            self._pipeline.put_line("predictions", encode(line))
+            self._pipeline.put_line("predictions", encode(self._told(line)))
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
             self._pipeline.fail(error)
         return name
@@ -222,11 +222,7 @@ class Client:
                 return
             at = microseconds(known_at, time.time_ns() // 1_000)
             line = OutcomeLine(prediction_id=name, known_at=at, label=label, kpis=kpis)
-            if self._privacy:
-                line.prediction_id = self._privacy.value("prediction_id", name)
-                line.label = self._privacy.value("label", label)
-                line.kpis = self._privacy.row(kpis) if kpis else None
-            self._pipeline.put_line("outcomes", encode(line))
+            self._pipeline.put_line("outcomes", encode(self._told(line)))
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
             self._pipeline.fail(error)
 
@@ -346,13 +342,9 @@ class Client:
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
             self._pipeline.fail(error)
 
-    def _hide(self, line: PredictionLine) -> None:
-        """Leave of each private part what may be told."""
-        hide = self._privacy
-        line.features = hide.row(line.features)
-        line.metadata = hide.row(line.metadata) if line.metadata else None
-        for part in _PARTS:
-            setattr(line, part, hide.value(part, getattr(line, part)))
+    def _told(self, line: Line) -> Line:
+        """Return of a line what may be told."""
+        return type(line)(**self._privacy.event(structs.asdict(line))) if self._privacy else line
 
 
 def _given(transport: Transport) -> Transport:

@@ -37,7 +37,7 @@ class PredictionLine(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False)
     decision: Any = None
     role: str = "live"
     latency_seconds: float | None = None
-    status: str = "ok"
+    status: str | None = None
     trace_id: Any = None
     log_url: Any = None
     metadata: Any = None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from killick_client.assignment import point
 from killick_client.encoding import encode
-from killick_client.privacy import is_missing
+from killick_client.privacy import GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 ARROW = "application/vnd.apache.arrow.stream"
 # As large as the writer's batches of lines.
 _PIECE_BYTES = 1 << 20
-# Columns that hold others, by name: what is private may be inside.
-_GROUPS = ("features", "metadata", "kpis")
 SAMPLE_SALT = "killick.sample"  # not that of any traffic plan, so that the sample is not the canary's draw again
 
 
@@ -149,7 +147,7 @@ def pack(table: Any, privacy: Privacy, sample: float, version: str | None) -> It
     """
     columns = _columns(table)
     # What is private may also be a field of a column that holds others: row by row it is found.
-    if columns is not None and not (privacy and any(group in columns.names for group in _GROUPS)):
+    if columns is not None and not (privacy and any(group in columns.names for group in GROUPS)):
         yield from _pieces(columns, privacy, sample, version)
         return
     for row in _mappings(table):
@@ -216,13 +214,7 @@ def _line(row: Mapping[str, Any], privacy: Privacy, sample: float, version: str 
         told["sampling_weight"] = 1 / sample
     if version is not None:
         told.setdefault("version", version)
-    if privacy:
-        told = privacy.row(told)
-        for group in _GROUPS:
-            if group in told and group not in privacy.changed:
-                # It raises for what has no names: nobody could say what is in it.
-                told[group] = None if is_missing(told[group]) else privacy.row(told[group])
-    return encode(told)
+    return encode(privacy.event(told) if privacy else told)
 
 
 def _module(name: str) -> Any:

@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from killick_client.encoding import PredictionLine
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
-PARTS = (
-    *("prediction_id", "features", "score", "scores", "decision", "entity_id", "event_time", "latency_seconds"),
-    *("status", "role", "version", "trace_id", "log_url", "metadata"),
-)
+# What `log_prediction` takes: the weight is the sample's affair.
+PARTS = tuple(part for part in PredictionLine.__struct_fields__ if part != "sampling_weight")
 
 
 class OpenPrediction:
