@@ -71,7 +71,7 @@ class Client:
         transport: how batches travel, instead of HTTP; or a function that opens one, called once in each process.
 
     Raises:
-        ValueError: the address, the model's name, the share, a bound or the privacy is no such thing.
+        ValueError: the address, the token, the model's name, the share, a bound or the privacy is no such thing.
 
     >>> client = Client(model="flight-delay", version="v3")
     >>> client.statistics().logged
@@ -107,8 +107,8 @@ class Client:
         self._sample, self._weight = sample, 1.0 / sample if sample < 1 else None
         self._privacy = Privacy(privacy or {})
         if transport is None:
-            HttpTransport(address)  # a mistake in it is the caller's, and told here
             token = token or os.environ.get("KILLICK_TOKEN")
+            HttpTransport(address, token)  # a mistake in them is the caller's, and told here
             self._open_transport: Callable[[], Transport] = partial(HttpTransport, address, token)
         else:
             self._open_transport = transport if callable(transport) else partial(_given, transport)

@@ -290,6 +290,24 @@ def test_the_environment_says_what_the_call_does_not(
     assert outside.requests[0].headers["authorization"] == "Bearer t"
 
 
+def test_a_token_from_a_file_is_sent_without_the_end_of_its_line(a_client: Make, outside: Outside) -> None:
+    """As a secret that is mounted has one."""
+    client = a_client(token="t0\n")  # noqa: S106 - of a server of our own
+    client.log_gauge("x", 1)
+    assert client.flush()
+
+    assert outside.requests[0].headers["authorization"] == "Bearer t0"
+
+
+@pytest.mark.parametrize("token", ["s3cret\nX-Evil: 1", "s3cret\x00", "s3crét"])
+def test_a_token_that_cannot_be_sent_is_refused_without_a_word_of_it(token: str) -> None:
+    """When the client is made, and not in a log at every try."""
+    with pytest.raises(ValueError, match="token") as raised:
+        Client(model="m", token=token)
+
+    assert "s3c" not in str(raised.value)
+
+
 def test_after_the_end_events_are_counted_as_dropped(a_client: Make) -> None:
     """A handler that still runs while the service ends does not fail."""
     client = a_client()
