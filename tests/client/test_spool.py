@@ -105,6 +105,26 @@ def test_a_damaged_file_gives_what_is_whole_and_nothing_else(
     assert list(folder.iterdir()) == []
 
 
+def test_a_damaged_record_that_was_answered_costs_no_other(tmp_path: Path) -> None:
+    """One bit of its length would lead far past its neighbours."""
+    spool = a_spool(tmp_path, "dead")
+    for number in range(30):
+        spool.put(batch(number, b"x" * 1_000))
+    spool.next(mine=True)
+    spool.done()
+    died(spool)
+    (path,) = tmp_path.rglob("*.segment")
+    content = bytearray(path.read_bytes())
+    content[9] ^= 0x40  # the length, and 16,384 more
+    path.write_bytes(content)
+
+    heir = a_spool(tmp_path, "heir")
+    heir.adopt()
+    assert [one.sequence for one in read(heir, mine=False)] == list(range(1, 30))
+    assert heir.corrupt == 1
+    heir.close()
+
+
 def test_what_was_answered_is_not_sent_again(tmp_path: Path) -> None:
     """The mark is in the file, so that the next process knows."""
     spool = a_spool(tmp_path, "dead")
