@@ -152,7 +152,8 @@ class Pipeline:
         with sender.settled:
             while not self._is_settled(goal):
                 left = deadline - time.monotonic()
-                if left <= 0 or sender.quiet_until >= deadline or len(self._threads) < 2:  # noqa: PLR2004 - both
+                is_over = self._stopping.is_set() or len(self._threads) < 2  # noqa: PLR2004 - both
+                if left <= 0 or sender.quiet_until >= deadline or is_over:
                     return False
                 # Not only when told: a record that is damaged is never settled, it is merely no longer there.
                 sender.settled.wait(min(left, max(self._flush_seconds, 0.01)))

@@ -320,6 +320,21 @@ def test_after_the_end_events_are_counted_as_dropped(a_client: Make) -> None:
     assert client.statistics().dropped == {"closed": 2}
 
 
+def test_what_is_left_at_the_end_is_still_waiting(a_client: Make, nowhere: str) -> None:
+    """It is neither sent nor gone: `flush` says so at once, and the counts do."""
+    client = a_client(nowhere)
+    client.log_gauge("x", 1)
+    client.close(0)
+
+    assert not client.flush(timeout_seconds=60)
+    assert client.statistics().spooled_bytes > 0
+    done = a_client()
+    done.log_gauge("x", 1)
+    done.close()
+    assert done.flush()
+    assert done.statistics().spooled_bytes == 0
+
+
 def test_a_local_client_needs_killick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the package that brings the store, it says so when it is made."""
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: ())

@@ -339,6 +339,24 @@ def test_a_spool_that_is_deleted_under_the_client_does_not_stop_it(
     assert outside.ids() == ["0", "1"]
 
 
+def test_a_spool_that_was_deleted_is_made_again(tmp_path: Path) -> None:
+    """It is nobody else's then either, and what is in it is read by the next start."""
+    spool = a_spool(tmp_path / "spool", "dead")
+    spool.put(batch(0))
+    shutil.rmtree(tmp_path / "spool")
+    spool.put(batch(1))
+    with pytest.raises(OSError, match="temporarily unavailable"):
+        Lock(tmp_path / "spool" / "dead" / "lock", create=False)
+    assert [one.sequence for one in read(spool, mine=True)] == [0, 1]
+    spool.put(batch(2))
+    died(spool)
+
+    heir = a_spool(tmp_path / "spool", "heir")
+    heir.adopt()
+    assert [one.sequence for one in read(heir, mine=False)] == [2]
+    heir.close()
+
+
 def test_damage_on_the_way_is_counted(a_client: Make, outside: Outside, tmp_path: Path) -> None:
     """A record that is spoiled while it waits is lost; flush does not wait for it, and the next is sent."""
     client = a_client("http://127.0.0.1:9")
