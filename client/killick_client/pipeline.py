@@ -19,7 +19,7 @@ from weakref import WeakSet
 import msgspec
 
 from killick_client.notices import Notices
-from killick_client.ring import Ring
+from killick_client.ring import BATCH_BYTES, Ring
 from killick_client.sender import Sender
 from killick_client.spool import Spool
 from killick_client.writer import Writer
@@ -85,7 +85,8 @@ class Pipeline:
         self.producer = uuid.uuid4().hex
         self._flush_seconds = settings.flush_seconds
         self._notices = Notices()
-        self.ring = Ring(settings.memory_bytes_max)
+        # A spool that is small holds several batches too.
+        self.ring = Ring(settings.memory_bytes_max, min(BATCH_BYTES, settings.spool_bytes_max // 4))
         self._spool = Spool(
             settings.folder,
             self.producer,

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from killick_client import Answer, Client, HttpTransport
@@ -316,6 +317,25 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted_and_reported(
     assert told == dropped["full"]
     assert counts.logged == counts.acknowledged + sum(counts.dropped.values()) == 3_001
     assert len([line for line in caplog.messages if "dropped" in line]) == 1
+
+
+def test_a_spool_that_is_too_small_for_a_batch_stops_nothing(a_client: Make, outside: Outside) -> None:
+    """Neither one event that is larger than all of it, nor many that are not; their order is kept."""
+    client = a_client(spool_bytes_max=100_000, flush_seconds=0.05)
+    for number in range(2_000):
+        client.log_prediction(prediction_id=str(number), features={"text": "x" * 400})
+    client.log_prediction(prediction_id="2000", features={"text": "x" * 300_000})
+    client.log_predictions(pl.DataFrame({"prediction_id": [str(number) for number in range(2_001, 22_001)]}))
+    client.log_prediction(prediction_id="22001", features={})
+    assert client.flush()
+
+    *lines, large, table, last = outside.batches()
+    assert [line["prediction_id"] for batch in lines for line in batch.lines] == [str(at) for at in range(2_000)]
+    assert max(len(batch.body) for batch in lines) <= 25_000
+    assert large.lines[0]["prediction_id"] == "2000"
+    assert pl.read_ipc_stream(table.body).height == 20_000
+    assert last.lines[0]["prediction_id"] == "22001"
+    assert client.statistics().acknowledged == 22_002
 
 
 def test_many_threads_log_at_once(a_client: Make, outside: Outside) -> None:
