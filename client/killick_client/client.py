@@ -26,7 +26,7 @@ from killick_client.encoding import ChangeLine, GaugeLine, OutcomeLine, Predicti
 from killick_client.pipeline import Pipeline, Settings, Statistics
 from killick_client.privacy import Privacy
 from killick_client.ring import Parcel
-from killick_client.tables import ARROW, Piece, is_drawn, pack
+from killick_client.tables import ARROW, height, is_drawn, pack
 from killick_client.transport import HttpTransport
 from killick_client.watch import PARTS, OpenPrediction, watched
 
@@ -328,19 +328,21 @@ class Client:
             self._pipeline.fail(error)
 
     def _log_table(self, kind: str, table: object) -> None:
+        told = 0
         try:
-            version = self.version if kind == "predictions" else None
-            for item in pack(table, self._privacy, self._sample, version):
-                if isinstance(item, bytes):
-                    self._pipeline.put_line(kind, item)
-                elif isinstance(item, Piece):
-                    self._pipeline.put(Parcel(kind, ARROW, item.rows, item.stream))
-                elif isinstance(item, int):
-                    self._pipeline.ring.skip(item)
+            weight, version = (self._weight, self.version) if kind == "predictions" else (None, None)
+            for rows, body, is_line in pack(table, self._privacy, self._sample, weight, version):
+                told += rows
+                if body is None:
+                    self._pipeline.ring.skip(rows)
+                elif isinstance(body, Exception):
+                    self._pipeline.fail(body, rows)
+                elif is_line:
+                    self._pipeline.put_line(kind, body)
                 else:
-                    self._pipeline.fail(item)
+                    self._pipeline.put(Parcel(kind, ARROW, rows, body))
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
-            self._pipeline.fail(error)
+            self._pipeline.fail(error, max(1, height(table) - told))
 
     def _told(self, line: Line) -> Line:
         """Return of a line what may be told."""

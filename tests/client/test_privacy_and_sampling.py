@@ -271,6 +271,33 @@ def test_every_service_draws_the_same_and_outcomes_with_them(a_client: Make, out
     assert outside.ids() == drawn
 
 
+@pytest.mark.parametrize("make", [list, pl.DataFrame, pa.Table.from_pylist], ids=["rows", "polars", "pyarrow"])
+def test_a_sample_of_a_sample_has_the_weight_of_both(
+    make: Callable[[list[dict[str, object]]], object], a_client: Make, outside: Outside
+) -> None:
+    """Of predictions, each by its own; an outcome has none."""
+    names = [f"n{at}" for at in range(100)]
+    drawn = [name for name in names if is_drawn(name, 0.5)]
+    own = [10.0 if at % 2 else None for at in range(100)]
+    client = a_client(sample=0.5)
+    client.log_predictions(
+        make([{"prediction_id": name, "sampling_weight": one} for name, one in zip(names, own, strict=True)])
+    )
+    client.log_outcomes(make([{"prediction_id": name, "label": True} for name in names]))
+    assert client.flush()
+
+    sent = {
+        kind: batch.lines if make is list else pl.read_ipc_stream(batch.body).to_dicts()
+        for kind in ("predictions", "outcomes")
+        for batch in outside.batches(kind)
+    }
+    weights = {name: 20.0 if one else 2.0 for name, one in zip(names, own, strict=True)}
+    assert {row["prediction_id"]: row["sampling_weight"] for row in sent["predictions"]} == {
+        name: weights[name] for name in drawn
+    }
+    assert sent["outcomes"] == [{"prediction_id": name, "label": True} for name in drawn]
+
+
 def test_a_share_that_grows_keeps_whom_it_had() -> None:
     """Who is in at 5 % is in at 10 %."""
     names = range(10_000)
