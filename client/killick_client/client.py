@@ -289,7 +289,7 @@ class Client:
     def flush(self, timeout_seconds: float = 10.0) -> bool:
         """Wait until the server has answered for all that was logged so far and not dropped; say whether it has.
 
-        It is the one method that waits: in asyncio, `await asyncio.to_thread(client.flush)`.
+        It waits, as `close` does and nothing else: in asyncio, `await asyncio.to_thread(client.flush)`.
         """
         try:
             return self._pipeline.flush(timeout_seconds)
