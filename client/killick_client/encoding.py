@@ -2,8 +2,8 @@
 
 Cost: about a microsecond for an event of 20 features. NaN and infinity become null. NumPy's scalars and arrays, pandas'
 missing values, decimals, enumerations and any mapping or sequence become what they stand for; dates and instants become
-ISO 8601 text, and durations seconds, whoever made them. What stands for nothing that JSON knows raises, and the event is
-dropped and counted.
+ISO 8601 text, and durations seconds, whoever made them. What stands for nothing that JSON knows raises, and the event
+is dropped and counted.
 """
 
 from __future__ import annotations
