@@ -15,16 +15,18 @@ from functools import partial
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import quote
 from weakref import WeakSet
+
+from msgspec import structs
 
 from killick_client.embedded import open_store
 from killick_client.encoding import ChangeLine, GaugeLine, OutcomeLine, PredictionLine, encode, microseconds
 from killick_client.pipeline import Pipeline, Settings, Statistics
 from killick_client.privacy import Privacy
 from killick_client.ring import Parcel
-from killick_client.tables import ARROW, Piece, is_drawn, pack
+from killick_client.tables import ARROW, height, is_drawn, pack
 from killick_client.transport import HttpTransport
 from killick_client.watch import PARTS, OpenPrediction, watched
 
@@ -46,7 +48,7 @@ MEMORY_BYTES_MAX = 64 << 20
 SPOOL_BYTES_MAX = 256 << 20
 _PROFILES = "application/vnd.killick.profiles"
 _TRANSPORTS = "killick_client.transports"
-_PARTS = ("prediction_id", "entity_id", "score", "scores", "decision", "latency_seconds", "trace_id", "log_url")
+Line = TypeVar("Line", PredictionLine, OutcomeLine)
 
 
 class Client:
@@ -69,7 +71,7 @@ class Client:
         transport: how batches travel, instead of HTTP; or a function that opens one, called once in each process.
 
     Raises:
-        ValueError: the address, the model's name, the share, a bound or the privacy is no such thing.
+        ValueError: the address, the token, the model's name, the share, a bound or the privacy is no such thing.
 
     >>> client = Client(model="flight-delay", version="v3")
     >>> client.statistics().logged
@@ -105,8 +107,8 @@ class Client:
         self._sample, self._weight = sample, 1.0 / sample if sample < 1 else None
         self._privacy = Privacy(privacy or {})
         if transport is None:
-            HttpTransport(address)  # a mistake in it is the caller's, and told here
             token = token or os.environ.get("KILLICK_TOKEN")
+            HttpTransport(address, token)  # a mistake in them is the caller's, and told here
             self._open_transport: Callable[[], Transport] = partial(HttpTransport, address, token)
         else:
             self._open_transport = transport if callable(transport) else partial(_given, transport)
@@ -184,16 +186,14 @@ class Client:
                 decision=decision,
                 role=role,
                 latency_seconds=latency_seconds,
-                status=status,
+                status=None if status == "ok" else status,
                 trace_id=trace_id,
                 log_url=log_url,
                 metadata=metadata,
                 sampling_weight=self._weight,
                 scores=scores,
             )
-            if self._privacy:
-                self._hide(line)
-            self._pipeline.put_line("predictions", encode(line))
+            self._pipeline.put_line("predictions", encode(self._told(line)))
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
             self._pipeline.fail(error)
         return name
@@ -222,11 +222,7 @@ class Client:
                 return
             at = microseconds(known_at, time.time_ns() // 1_000)
             line = OutcomeLine(prediction_id=name, known_at=at, label=label, kpis=kpis)
-            if self._privacy:
-                line.prediction_id = self._privacy.value("prediction_id", name)
-                line.label = self._privacy.value("label", label)
-                line.kpis = self._privacy.row(kpis) if kpis else None
-            self._pipeline.put_line("outcomes", encode(line))
+            self._pipeline.put_line("outcomes", encode(self._told(line)))
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
             self._pipeline.fail(error)
 
@@ -293,7 +289,7 @@ class Client:
     def flush(self, timeout_seconds: float = 10.0) -> bool:
         """Wait until the server has answered for all that was logged so far and not dropped; say whether it has.
 
-        It is the one method that waits: in asyncio, `await asyncio.to_thread(client.flush)`.
+        It waits, as `close` does and nothing else: in asyncio, `await asyncio.to_thread(client.flush)`.
         """
         try:
             return self._pipeline.flush(timeout_seconds)
@@ -332,27 +328,25 @@ class Client:
             self._pipeline.fail(error)
 
     def _log_table(self, kind: str, table: object) -> None:
+        told = 0
         try:
-            version = self.version if kind == "predictions" else None
-            for item in pack(table, self._privacy, self._sample, version):
-                if isinstance(item, bytes):
-                    self._pipeline.put_line(kind, item)
-                elif isinstance(item, Piece):
-                    self._pipeline.put(Parcel(kind, ARROW, item.rows, item.stream))
-                elif isinstance(item, int):
-                    self._pipeline.ring.skip(item)
+            weight, version = (self._weight, self.version) if kind == "predictions" else (None, None)
+            for rows, body, is_line in pack(table, self._privacy, self._sample, weight, version):
+                told += rows
+                if body is None:
+                    self._pipeline.ring.skip(rows)
+                elif isinstance(body, Exception):
+                    self._pipeline.fail(body, rows)
+                elif is_line:
+                    self._pipeline.put_line(kind, body)
                 else:
-                    self._pipeline.fail(item)
+                    self._pipeline.put(Parcel(kind, ARROW, rows, body))
         except Exception as error:  # noqa: BLE001 - the service must never notice that it is watched
-            self._pipeline.fail(error)
+            self._pipeline.fail(error, max(1, height(table) - told))
 
-    def _hide(self, line: PredictionLine) -> None:
-        """Leave of each private part what may be told."""
-        hide = self._privacy
-        line.features = hide.row(line.features)
-        line.metadata = hide.row(line.metadata) if line.metadata else None
-        for part in _PARTS:
-            setattr(line, part, hide.value(part, getattr(line, part)))
+    def _told(self, line: Line) -> Line:
+        """Return of a line what may be told."""
+        return type(line)(**self._privacy.event(structs.asdict(line))) if self._privacy else line
 
 
 def _given(transport: Transport) -> Transport:

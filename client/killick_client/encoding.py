@@ -1,14 +1,16 @@
 """From a caller's values to lines of JSON, in the caller's thread: the line is the snapshot that is kept.
 
 Cost: about a microsecond for an event of 20 features. NaN and infinity become null. NumPy's scalars and arrays, pandas'
-missing values, dates, decimals, enumerations and any mapping or sequence become what they stand for; what stands for
-nothing that JSON knows raises, and the event is dropped and counted.
+missing values, decimals, enumerations and any mapping or sequence become what they stand for; dates and instants become
+ISO 8601 text, and durations seconds, whoever made them. What stands for nothing that JSON knows raises, and the event
+is dropped and counted.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import numbers
+import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
@@ -37,7 +39,7 @@ class PredictionLine(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False)
     decision: Any = None
     role: str = "live"
     latency_seconds: float | None = None
-    status: str = "ok"
+    status: str | None = None
     trace_id: Any = None
     log_url: Any = None
     metadata: Any = None
@@ -89,6 +91,9 @@ def encode(event: object) -> bytes:
     # A decimal that is no number, or a piece of raw JSON, would spoil the whole batch; text may say NaN, and is kept.
     if b"NaN" in line or b"Infinity" in line or b"\n" in line:
         return _ENCODER.encode(plain(event))
+    # msgspec writes a duration of the standard library as text, without asking.
+    if (b'"P' in line or b'"-P' in line) and _DURATION.search(line):
+        return _ENCODER.encode(plain(event))
     return line
 
 
@@ -137,6 +142,8 @@ def _as_plain(value: object) -> object:
     """Return what a value that msgspec does not know stands for: its `enc_hook`."""
     if isinstance(value, Decimal) or type(value).__name__ in _MISSING:
         return float(value) if isinstance(value, Decimal) and value.is_finite() else None
+    if type(value).__module__ == "numpy" and (moments := _moments(value)) is not None:
+        return moments
     for kind, change in _CHANGES:
         if isinstance(value, kind):
             return change(value)
@@ -146,6 +153,15 @@ def _as_plain(value: object) -> object:
     return msgspec.to_builtins(value)  # an enumeration, a UUID, a dataclass: only msgspec knows
 
 
+def _moments(value: Any) -> object:  # noqa: ANN401 - a scalar or an array, and NumPy is not imported for it
+    """Return NumPy's instants and durations, one or an array of them; None for anything else of its."""
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    if kind == "M":  # to microseconds first: what is finer would come out as a bare number
+        return value.astype("datetime64[us]").tolist()
+    return (value / value.dtype.type(1, "s")).tolist() if kind == "m" else None
+
+
+_DURATION = re.compile(rb'"-?PT?\d[\dDT.]*[DS]"')
 # pandas' two words for a missing value, which are neither null nor NaN.
 _MISSING = frozenset({"NAType", "NaTType"})
 _CHANGES: tuple[tuple[Any, Callable[[Any], object]], ...] = (
@@ -155,5 +171,6 @@ _CHANGES: tuple[tuple[Any, Callable[[Any], object]], ...] = (
     (Mapping, dict),
     (Sequence | AbstractSet, list),
     (dt.date | dt.time, lambda at: at.isoformat()),
+    (dt.timedelta, dt.timedelta.total_seconds),
 )
 _ENCODER = msgspec.json.Encoder(enc_hook=_as_plain, decimal_format="number")

@@ -14,12 +14,11 @@ import time
 import uuid
 from pathlib import Path  # noqa: TC003 - a struct's fields are read when it is made
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 import msgspec
 
 from killick_client.notices import Notices
-from killick_client.ring import Ring
+from killick_client.ring import BATCH_BYTES, Ring
 from killick_client.sender import Sender
 from killick_client.spool import Spool
 from killick_client.writer import Writer
@@ -42,13 +41,14 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """What became of everything logged in this process so far.
 
     At any quiet moment `logged == acknowledged + sampled_out + sum(dropped.values())` and what still waits. The gauge
-    by which the client reports its drops counts as logged too.
+    by which the client reports its drops counts as logged too, and so does what is dropped as `adopted`.
 
     Attributes:
         sent: events of batches that were handed to the transport, once each.
         acknowledged: events that the server has; `quarantined` of them it did not understand.
         adopted: events of processes that died, which this one sent for them.
-        dropped: events by reason: `full`, `closed`, `unencodable`, `refused`; `aside`, which the spool keeps.
+        dropped: events by reason: `full`, `closed`, `unencodable`, `refused`; `aside`, which the spool keeps; and
+            `adopted`, of processes that died: refused or put aside when this one sent them.
         corrupt: damaged records that were skipped in the spool.
         waiting_bytes: in memory; `spooled_bytes`: on disk.
     """
@@ -85,7 +85,8 @@ class Pipeline:
         self.producer = uuid.uuid4().hex
         self._flush_seconds = settings.flush_seconds
         self._notices = Notices()
-        self.ring = Ring(settings.memory_bytes_max)
+        # A spool that is small holds several batches too.
+        self.ring = Ring(settings.memory_bytes_max, min(BATCH_BYTES, settings.spool_bytes_max // 4))
         self._spool = Spool(
             settings.folder,
             self.producer,
@@ -125,7 +126,6 @@ class Pipeline:
             if self._is_started or time.monotonic() < self._start_at:
                 return
             if self._start_at < 0:
-                atexit.register(self.close, EXIT_SECONDS)
                 _close_with_process(self)
             self._start_at = time.monotonic() + _START_AGAIN_SECONDS
             ways = (("killick-spool", self._write), ("killick-send", self._sender.run))
@@ -152,7 +152,8 @@ class Pipeline:
         with sender.settled:
             while not self._is_settled(goal):
                 left = deadline - time.monotonic()
-                if left <= 0 or sender.quiet_until >= deadline or len(self._threads) < 2:  # noqa: PLR2004 - both
+                is_over = self._stopping.is_set() or len(self._threads) < 2  # noqa: PLR2004 - both
+                if left <= 0 or sender.quiet_until >= deadline or is_over:
                     return False
                 # Not only when told: a record that is damaged is never settled, it is merely no longer there.
                 sender.settled.wait(min(left, max(self._flush_seconds, 0.01)))
@@ -176,13 +177,12 @@ class Pipeline:
         self._turn(_JOIN_SECONDS, last=True)
         if not any(thread.is_alive() for thread in self._threads):
             self._spool.close()  # or else it stays locked, and the next start is safe from what a thread may still do
-        atexit.unregister(self.close)
+        _BEGUN.discard(self)
 
     def abandon(self) -> None:
         """Forget, in a fork, what belongs to its parent."""
         _BEGUN.discard(self)
         self._stopping.set()
-        atexit.unregister(self.close)
         self._spool.abandon()
 
     def statistics(self) -> Statistics:
@@ -225,7 +225,7 @@ class Pipeline:
 
 
 # Those that have begun, and the process in which `multiprocessing` knows of them: a fork's child forgets its parent's.
-_BEGUN: WeakSet[Pipeline] = WeakSet()
+_BEGUN: set[Pipeline] = set()
 _KNOWN_IN: set[int] = set()
 
 
@@ -242,3 +242,8 @@ def _close_with_process(pipeline: Pipeline) -> None:
 def _close_begun() -> None:
     for pipeline in list(_BEGUN):
         pipeline.close(EXIT_SECONDS)
+
+
+# Once for all, and now: an interpreter that is ending calls nothing that is registered only then. What is registered
+# later, such as a service's own last words, it calls before this.
+atexit.register(_close_begun)

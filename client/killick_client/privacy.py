@@ -1,8 +1,8 @@
 """Privacy at the door: what becomes of a column's value before anything of it is kept.
 
 Promise: of a column that is dropped, hashed or truncated, the plain value is neither written, nor sent, nor logged, nor
-held after the call. A missing value stays missing. Columns are the features, and every other part that has a name:
-`entity_id`, `prediction_id`, `trace_id`, `decision`, the keys of `metadata`, the names of KPIs.
+held after the call. A missing value stays missing. Columns are the parts of an event, by their names, and what the
+parts in `GROUPS` hold: the features, the keys of `metadata`, the classes of `scores`, the KPIs.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
+from killick_client.encoding import plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 # 64 bits: among a million people the chance that any two share a hash is 3 in 100 million.
 _DIGEST_BYTES = 8
 _KEY_BYTES_MAX = 64  # BLAKE2b takes no more
-# Parts that a prediction or an outcome cannot be without.
-_NEEDED = frozenset({"prediction_id", "event_time", "known_at", "features"})
+# Parts that hold others, by name.
+GROUPS = ("features", "metadata", "scores", "kpis")
+# Without these, or with others in their place, an event would be counted wrongly.
+_NEEDED = frozenset({"event_time", "known_at", "features", "version", "role", "sampling_weight"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class Privacy:
         for name, treatment in treatments.items():
             if treatment != "drop" and not isinstance(treatment, Hash | Truncate):
                 raise ValueError(f"privacy of {name!r}: write 'drop', Hash(key) or Truncate(characters)")
-            if name in _NEEDED and (treatment == "drop" or name != "prediction_id"):
+            if name in _NEEDED or (name == "prediction_id" and treatment == "drop"):
                 raise ValueError(f"privacy of {name!r}: no event can be without it")
         self.changed: dict[str, Callable[[object], str]] = {
             name: treatment for name, treatment in treatments.items() if not isinstance(treatment, str)
@@ -91,13 +95,30 @@ class Privacy:
     def __bool__(self) -> bool:
         return bool(self.changed or self.dropped)
 
-    def row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def event(self, parts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a copy of an event of which only what may be told is left, in its groups too.
+
+        >>> Privacy({"zip": "drop", "score": "drop"}).event({"features": {"zip": "10115", "age": 37}, "score": 0.5})
+        {'features': {'age': 37}}
+
+        Raises:
+            AttributeError: a group has no names, and nobody could say what is in it.
+        """
+        told = self.row(parts)
+        for group in GROUPS:
+            if group in told and group not in self.changed:
+                told[group] = None if is_missing(told[group]) else self.row(told[group])
+        return told
+
+    def row(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         """Return a copy of a row of which only what may be told is left.
 
         >>> Privacy({"zip": Truncate(3), "ssn": "drop"}).row({"zip": "10115", "ssn": "1", "age": 37})
         {'zip': '101', 'age': 37}
         """
-        return {name: self.value(name, value) for name, value in row.items() if name not in self.dropped}
+        # What is no text has the name under which it would be sent.
+        named = ((name if isinstance(name, str) else str(plain(name)), value) for name, value in row.items())
+        return {name: self.value(name, value) for name, value in named if name not in self.dropped}
 
     def value(self, name: str, value: T) -> T | str | None:
         """Return what may be told of a column's value; nothing of one that is dropped."""

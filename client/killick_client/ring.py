@@ -35,10 +35,15 @@ class Parcel(msgspec.Struct):
 
 
 class Ring:
-    """Takes events until it is full; then it drops, and counts, the newest."""
+    """Takes events until it is full; then it drops, and counts, the newest.
 
-    def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
+    Args:
+        bytes_max: of all that is in it.
+        batch_bytes_max: of lines that are put together.
+    """
+
+    def __init__(self, bytes_max: int, batch_bytes_max: int = BATCH_BYTES) -> None:
+        self._bytes_max, self._batch_bytes_max = bytes_max, batch_bytes_max
         self._lock = threading.RLock()
         self._parcels: deque[Parcel] = deque()
         self._growing: dict[str, Parcel] = {}
@@ -63,7 +68,7 @@ class Ring:
         with self._lock:
             self.logged += 1
             parcel = self._growing.get(kind)
-            if parcel is None or parcel.events >= BATCH_EVENTS or len(parcel.body) + size > BATCH_BYTES:
+            if parcel is None or parcel.events >= BATCH_EVENTS or len(parcel.body) + size > self._batch_bytes_max:
                 parcel = None
                 size += _OVERHEAD_BYTES
             if self.bytes + size > self._bytes_max:

@@ -2,6 +2,7 @@
 
 A loaded version is any callable that takes columns by feature name and returns a score a row. The router never raises
 because of a version that is not live: a canary or fallback that fails is answered for by the live version, and logged.
+Its plan comes from a `Link` of the caller's making: a `Client` gets no traffic plan yet, and is none.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Router:
     """Answers predictions in this process as the plan in force says.
 
     Args:
-        link: where the plan comes from and predictions go.
+        link: where the plan comes from and predictions go; not a `Client`, which has no plan.
         load: returns the callable of a version by its name; called once a version.
     """
 

@@ -83,18 +83,16 @@ class Segment:
             file.seek(self._position)
             magic, state, length, checksum = HEADER.unpack(self._exactly(HEADER.size))
             end = self._position + HEADER.size + length
-            if magic != _MAGIC or end > self.size:
-                self._skip()
-                continue
-            if state == _DONE:
-                self._position = end
-                continue
-            batch = self._parse(self._exactly(length), checksum)
+            # One that is done is read too: its length is only to be trusted with its checksum.
+            is_whole = magic == _MAGIC and end <= self.size
+            batch = self._parse(self._exactly(length), checksum) if is_whole else None
             if batch is None:
                 self._skip()
                 continue
-            self._read, self._position = self._position, end
-            return batch
+            at, self._position = self._position, end
+            if state != _DONE:
+                self._read = at
+                return batch
         self.corrupt += self._position < self.size
         self._position = self.size
         return None

@@ -209,6 +209,8 @@ class Sender:
             self._notices.tell("no room", "the folder for what is put aside is full or cannot be written")
         if is_mine:
             self._ring.lose(reason, batch.events)
+        else:
+            self._ring.drop("adopted", batch.events)
 
     def _count(self, batch: Batch, answer: Answer, *, is_mine: bool) -> None:
         if is_mine:

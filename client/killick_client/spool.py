@@ -76,16 +76,33 @@ class Shelf:
         Raises:
             OSError: it belongs to a living process, or it cannot be made.
         """
-        if create:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # an earlier try may have come so far
         self._folder = folder
-        self._lock = Lock(folder / "lock", create=create)
+        self._lock = self._locked(create=create)
         self.corrupt = 0
         try:
             self.segments = deque(Segment(path) for path in sorted(folder.glob("*.segment")))
         except OSError:
             self._lock.close()
             raise
+
+    @property
+    def is_there(self) -> bool:
+        """Whether nobody has tidied it up."""
+        return (self._folder / "lock").exists()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much in it is not yet answered."""
+        return sum(segment.waiting_bytes for segment in self.segments)
+
+    def make_again(self) -> None:
+        """Make and take the folder once more; the segments that were in it are open, and are still read.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        gone, self._lock = self._lock, self._locked(create=True)
+        gone.close()
 
     def next(self) -> Batch | None:
         """Return the oldest batch that is not done, and delete each segment that has been read to its end."""
@@ -109,6 +126,11 @@ class Shelf:
         if clear:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _locked(self, *, create: bool) -> Lock:
+        if create:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # an earlier try may have come so far
+        return Lock(self._folder / "lock", create=create)
+
 
 class Spool:
     """This process's shelf, written by one thread and read by another, and the shelves that the dead left.
@@ -128,6 +150,8 @@ class Spool:
         self._own: Shelf | None = None
         self._dead: list[Shelf] = []
         self._adopted_to = ""  # the folder at which the last adoption broke off
+        self._reading: Segment | None = None  # in which the batch is that was read last
+        self._left_bytes = 0  # for the next start, once this one is closed
         self._file: BinaryIO | None = None
         self._segments_made = 0
         self._others_bytes, self._measured_at = 0, float("-inf")
@@ -136,9 +160,9 @@ class Spool:
 
     @property
     def waiting_bytes(self) -> int:
-        """How much of this process's is on disk and not yet answered."""
+        """How much of this process's is on disk and not yet answered, at the end too."""
         with self._guard:
-            return sum(segment.waiting_bytes for segment in self._own.segments) if self._own else 0
+            return self._own.waiting_bytes if self._own else self._left_bytes
 
     def put(self, batch: Batch) -> bool:
         """Write a batch behind the others; False when the folder is full.
@@ -201,12 +225,11 @@ class Spool:
                 self._dead.clear()
             return None
 
-    _reading: Segment
-
     def done(self) -> None:
         """Say that the batch which was read last has been answered."""
         with self._guard:
-            self._reading.done()
+            if self._reading:
+                self._reading.done()
 
     def adopt(self) -> None:
         """Take over what processes that died have left, a few at a time: `next` goes on where this breaks off."""
@@ -244,6 +267,7 @@ class Spool:
         with self._guard:
             for shelf in self._shelves():
                 shelf.release(clear=shelf.next() is None)
+            self._left_bytes = self._own.waiting_bytes if self._own else 0
             self._own, self._dead = None, []
 
     def abandon(self) -> None:
@@ -277,6 +301,9 @@ class Spool:
             own = Shelf(self._folder / self._producer, create=True)
             with self._guard:
                 self._own = own
+        elif not self._own.is_there:
+            self._close_file()
+            self._own.make_again()
         if self._file and self._own.segments[-1].size < self._segment_bytes:
             return
         self._close_file()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from killick_client.assignment import point
 from killick_client.encoding import encode
-from killick_client.privacy import is_missing
+from killick_client.privacy import GROUPS, is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 ARROW = "application/vnd.apache.arrow.stream"
 # As large as the writer's batches of lines.
 _PIECE_BYTES = 1 << 20
-# Columns that hold others, by name: what is private may be inside.
-_GROUPS = ("features", "metadata", "kpis")
+_WEIGHT = "sampling_weight"
 SAMPLE_SALT = "killick.sample"  # not that of any traffic plan, so that the sample is not the canary's draw again
 
 
@@ -45,10 +44,11 @@ def is_drawn(prediction_id: object, sample: float) -> bool:
 
 
 class Piece(NamedTuple):
-    """Some rows of a table as an Arrow stream."""
+    """Some rows of a table: an Arrow stream or a line, why they cannot be sent, or nothing if they are not drawn."""
 
     rows: int
-    stream: bytes
+    body: bytes | Exception | None
+    is_line: bool = False
 
 
 class _Columns(Protocol):
@@ -72,6 +72,10 @@ class _Columns(Protocol):
 
     def keep(self, rows: list[bool]) -> _Columns:
         """Return the table with some of its rows."""
+        ...
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the rows."""
         ...
 
     def stream(self, start: int, rows: int) -> bytes:
@@ -100,6 +104,10 @@ class _Polars:
 
     def keep(self, rows: list[bool]) -> _Polars:
         return _Polars(self._frame.filter(_module("polars").Series(rows)))
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self._frame.to_dicts()
+        return rows
 
     def stream(self, start: int, rows: int) -> bytes:
         sink = BytesIO()
@@ -131,6 +139,10 @@ class _PyArrow:
     def keep(self, rows: list[bool]) -> _PyArrow:
         return _PyArrow(self._table.filter(_module("pyarrow").array(rows)))
 
+    def to_dicts(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self._table.to_pylist()
+        return rows
+
     def stream(self, start: int, rows: int) -> bytes:
         piece = self._table.slice(start, rows)
         sink = BytesIO()
@@ -139,26 +151,42 @@ class _PyArrow:
         return sink.getvalue()
 
 
-def pack(table: Any, privacy: Privacy, sample: float, version: str | None) -> Iterator[bytes | Piece | int | Exception]:
-    """Yield a table as lines or pieces; between them how many rows are not drawn, and why one cannot be encoded.
+def pack(table: Any, privacy: Privacy, sample: float, weight: float | None, version: str | None) -> Iterator[Piece]:
+    """Yield a table in pieces, each row in one of them.
 
-    A table without a column `prediction_id` is not sampled. One without `version` gets the client's.
+    A table without a column `prediction_id` is not sampled. The rows of one that is get the weight, times their own if
+    they have any. A table without `version` gets the client's.
 
     Raises:
-        TypeError: it is no table.
+        Exception: it is no table, or its rows beyond those of the last piece cannot be encoded.
     """
     columns = _columns(table)
     # What is private may also be a field of a column that holds others: row by row it is found.
-    if columns is not None and not (privacy and any(group in columns.names for group in _GROUPS)):
-        yield from _pieces(columns, privacy, sample, version)
+    if columns is not None and not (privacy and any(group in columns.names for group in GROUPS)):
+        yield from _pieces(columns, privacy, sample, weight, version)
         return
-    for row in _mappings(table):
+    # What came as a stream has been read, and cannot be read again.
+    for row in _mappings(table if columns is None else columns):
         try:
-            line = _line(row, privacy, sample, version)
+            line = _line(row, privacy, sample, weight, version)
         except Exception as error:  # noqa: BLE001 - of this row; the others may be better
-            yield error
+            yield Piece(1, error)
         else:
-            yield 1 if line is None else line
+            yield Piece(1, line, is_line=True)
+
+
+def height(table: Any) -> int:
+    """Return how many rows a table has, as far as it says so; one if it does not.
+
+    >>> [height(table) for table in ({"a": [1, 2]}, [{"a": 1}] * 3, iter([]), "text")]
+    [2, 3, 1, 1]
+    """
+    try:
+        if isinstance(table, Mapping):
+            return max(map(len, table.values()), default=0)
+        return 1 if isinstance(table, str | bytes) else len(table)
+    except Exception:  # noqa: BLE001 - it has no length, or is no table at all
+        return 1
 
 
 def _columns(table: Any) -> _Columns | None:
@@ -175,12 +203,16 @@ def _columns(table: Any) -> _Columns | None:
     return None
 
 
-def _pieces(columns: _Columns, privacy: Privacy, sample: float, version: str | None) -> Iterator[Piece | int]:
+def _pieces(
+    columns: _Columns, privacy: Privacy, sample: float, weight: float | None, version: str | None
+) -> Iterator[Piece]:
     if sample < 1 and "prediction_id" in columns.names:
         drawn = [is_drawn(name, sample) for name in columns.values("prediction_id")]
-        yield drawn.count(False)
+        yield Piece(drawn.count(False), None)
         columns = columns.keep(drawn)
-        columns = columns.put("sampling_weight", [1 / sample] * columns.rows)
+        if weight is not None:
+            own = columns.values(_WEIGHT) if _WEIGHT in columns.names else [None] * columns.rows
+            columns = columns.put(_WEIGHT, [_weighted(one, weight) for one in own])
     if gone := [name for name in columns.names if name in privacy.dropped]:
         columns = columns.drop(gone)
     for name in [name for name in columns.names if name in privacy.changed]:
@@ -196,9 +228,11 @@ def _pieces(columns: _Columns, privacy: Privacy, sample: float, version: str | N
 def _mappings(table: Any) -> Iterable[Mapping[str, Any]]:
     """Return the rows of a table."""
     if isinstance(table, Mapping):
-        names = list(table)
-        return (dict(zip(names, values, strict=True)) for values in zip(*table.values(), strict=True))
-    for way, arguments in (("to_dicts", ()), ("to_pylist", ()), ("to_dict", ("records",))):
+        columns = [list(values) for values in table.values()]
+        if len({len(values) for values in columns}) > 1:
+            raise ValueError("the columns have not all the same length")
+        return (dict(zip(table, values, strict=True)) for values in zip(*columns, strict=True))
+    for way, arguments in (("to_dicts", ()), ("to_dict", ("records",))):
         if callable(found := getattr(table, way, None)):
             rows: Iterable[Mapping[str, Any]] = found(*arguments)
             return rows
@@ -207,22 +241,24 @@ def _mappings(table: Any) -> Iterable[Mapping[str, Any]]:
     raise TypeError(f"{type(table).__name__} is no table")
 
 
-def _line(row: Mapping[str, Any], privacy: Privacy, sample: float, version: str | None) -> bytes | None:
+def _line(
+    row: Mapping[str, Any], privacy: Privacy, sample: float, weight: float | None, version: str | None
+) -> bytes | None:
     """Return a row as a line; None when it is not drawn."""
     told = dict(row)
     if sample < 1 and "prediction_id" in told:
         if not is_drawn(told["prediction_id"], sample):
             return None
-        told["sampling_weight"] = 1 / sample
+        if weight is not None:
+            told[_WEIGHT] = _weighted(told.get(_WEIGHT), weight)
     if version is not None:
         told.setdefault("version", version)
-    if privacy:
-        told = privacy.row(told)
-        for group in _GROUPS:
-            if group in told and group not in privacy.changed:
-                # It raises for what has no names: nobody could say what is in it.
-                told[group] = None if is_missing(told[group]) else privacy.row(told[group])
-    return encode(told)
+    return encode(privacy.event(told) if privacy else told)
+
+
+def _weighted(own: Any, weight: float) -> float:
+    """Return the weight of a row that was drawn, and may have been drawn before."""
+    return weight if is_missing(own) else float(own) * weight
 
 
 def _module(name: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Protocol
@@ -50,11 +51,11 @@ class HttpTransport:
 
     Args:
         url: where the server is, such as `http://127.0.0.1:8642`; a path in it goes before every other.
-        token: sent as `Authorization: Bearer`, if there is one.
+        token: sent as `Authorization: Bearer`, if there is one; without the end of the line that a secret's file has.
         timeout_seconds: how long to wait for a connection, and for each part of an answer.
 
     Raises:
-        ValueError: the URL is none.
+        ValueError: the URL is none, or the token cannot be sent.
     """
 
     def __init__(self, url: str, token: str | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -68,6 +69,9 @@ class HttpTransport:
         if parts.username or parts.query or parts.fragment:
             raise ValueError("an address is SCHEME://HOST:PORT/PATH and nothing more; hand the token over as token=")
         parts.hostname.encode("idna")
+        token = (token or "").strip()
+        if not (token.isascii() and token.isprintable()):  # the error at sending would quote it, into a log
+            raise ValueError("token: it has characters that are not printable ASCII, and cannot be sent")
         self._kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
         self._extra = {"Authorization": f"Bearer {token}"} if token else {}
@@ -127,11 +131,8 @@ def _seconds(retry_after: str | None) -> float | None:
     """Read a `Retry-After`: seconds or a date (RFC 9110, 10.2.3); None where it is neither."""
     if retry_after is None:
         return None
-    try:
-        return max(0.0, float(int(retry_after)))
-    except ValueError:
-        pass
-    try:
+    with contextlib.suppress(ValueError):
+        return float(min(max(0, int(retry_after)), sys.maxsize))
+    with contextlib.suppress(ValueError, OverflowError):
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
-        return None
+    return None

@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from killick_client.encoding import PredictionLine
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
-PARTS = (
-    *("prediction_id", "features", "score", "scores", "decision", "entity_id", "event_time", "latency_seconds"),
-    *("status", "role", "version", "trace_id", "log_url", "metadata"),
-)
+# What `log_prediction` takes: the weight is the sample's affair.
+PARTS = tuple(part for part in PredictionLine.__struct_fields__ if part != "sampling_weight")
 
 
 class OpenPrediction:
@@ -104,7 +104,9 @@ def watched(
         prediction = begin()
         for name, chooser in choosers.items():
             try:
-                setattr(prediction, name, chooser(*arguments, **named))
+                value = chooser(*arguments, **named)
+                # A copy: the function may change what it was given in its place.
+                setattr(prediction, name, dict(value) if isinstance(value, Mapping) else value)
             except Exception:  # noqa: BLE001, S112 - the watched function may still know what to do with its arguments
                 continue
         return prediction
@@ -133,11 +135,16 @@ def watched(
 def _chooser(function: Callable[..., Any]) -> Callable[..., Mapping[str, Any]]:
     """Return how to get the features from a call when nobody has said: the first mapping, or all arguments by name."""
     signature = inspect.signature(function)
+    gathered = [name for name, parameter in signature.parameters.items() if parameter.kind is parameter.VAR_KEYWORD]
 
     def choose(*arguments: Any, **named: Any) -> Mapping[str, Any]:
         for value in (*arguments, *named.values()):
             if isinstance(value, Mapping):
                 return value
-        return {name: value for name, value in signature.bind(*arguments, **named).arguments.items() if name != "self"}
+        told = dict(signature.bind(*arguments, **named).arguments)
+        told.pop("self", None)
+        for name in gathered:
+            told |= told.pop(name, {})
+        return told
 
     return choose

@@ -1,8 +1,8 @@
 """The writer: every `flush_seconds` it numbers what the ring holds and writes it to the spool, batch by batch.
 
 Promise: the number of a batch is fixed when it is written, counts from 0 for each producer and kind, and has no gaps. A
-folder that cannot be written does not stop it: batches then go to the sender one by one, and the rest waits in memory,
-within its bound, until the disk is tried again.
+folder that cannot be written, or has no room for this process at all, does not stop it: batches then go to the sender
+one by one, and the rest waits in memory, within its bound, until the disk is tried again.
 """
 
 from __future__ import annotations
@@ -115,9 +115,13 @@ class Writer:
             return False
         if time.monotonic() >= self._disk_again_at:
             try:
-                return self._spool.put(batch)
+                if self._spool.put(batch):
+                    return True
             except OSError as error:
                 self._give_up_disk(error)
+            else:
+                if self._spool.waiting_bytes:  # there will be room once that is sent
+                    return False
         self.in_memory = batch
         return True
 

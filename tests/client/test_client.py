@@ -155,7 +155,18 @@ class Colour(enum.Enum):
         (pd.NaT, None),
         (pd.Timestamp("2013-05-10"), "2013-05-10T00:00:00"),
         (dt.datetime(2013, 5, 10, tzinfo=dt.UTC), "2013-05-10T00:00:00Z"),
-        (dt.timedelta(seconds=1), "PT1S"),
+        (np.datetime64("2013-05-10T00:00", "ns"), "2013-05-10T00:00:00"),
+        (np.datetime64("2013-05-10"), "2013-05-10T00:00:00"),
+        (np.array(["2013-05-10", "NaT"], "datetime64[ns]"), ["2013-05-10T00:00:00", None]),
+        (pd.Series(pd.to_datetime(["2013-05-10"])), ["2013-05-10T00:00:00"]),
+        (np.datetime64("NaT"), None),
+        (dt.timedelta(seconds=1), 1.0),
+        ([dt.timedelta(days=-2, seconds=3.5)], [-172_796.5]),
+        (pd.Timedelta("90s"), 90.0),
+        (np.timedelta64(1_500, "ms"), 1.5),
+        (np.timedelta64("NaT"), None),
+        (np.array([1, 2], "timedelta64[m]"), [60.0, 120.0]),
+        (["PT", "P1D", "PT109"], ["PT", "P1D", "PT109"]),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (Colour.RED, "red"),
         ({1}, [1]),
@@ -290,6 +301,24 @@ def test_the_environment_says_what_the_call_does_not(
     assert outside.requests[0].headers["authorization"] == "Bearer t"
 
 
+def test_a_token_from_a_file_is_sent_without_the_end_of_its_line(a_client: Make, outside: Outside) -> None:
+    """As a secret that is mounted has one."""
+    client = a_client(token="t0\n")  # noqa: S106 - of a server of our own
+    client.log_gauge("x", 1)
+    assert client.flush()
+
+    assert outside.requests[0].headers["authorization"] == "Bearer t0"
+
+
+@pytest.mark.parametrize("token", ["s3cret\nX-Evil: 1", "s3cret\x00", "s3crét"])
+def test_a_token_that_cannot_be_sent_is_refused_without_a_word_of_it(token: str) -> None:
+    """When the client is made, and not in a log at every try."""
+    with pytest.raises(ValueError, match="token") as raised:
+        Client(model="m", token=token)
+
+    assert "s3c" not in str(raised.value)
+
+
 def test_after_the_end_events_are_counted_as_dropped(a_client: Make) -> None:
     """A handler that still runs while the service ends does not fail."""
     client = a_client()
@@ -300,6 +329,21 @@ def test_after_the_end_events_are_counted_as_dropped(a_client: Make) -> None:
     client.log_predictions([{"prediction_id": "a"}])
 
     assert client.statistics().dropped == {"closed": 2}
+
+
+def test_what_is_left_at_the_end_is_still_waiting(a_client: Make, nowhere: str) -> None:
+    """It is neither sent nor gone: `flush` says so at once, and the counts do."""
+    client = a_client(nowhere)
+    client.log_gauge("x", 1)
+    client.close(0)
+
+    assert not client.flush(timeout_seconds=60)
+    assert client.statistics().spooled_bytes > 0
+    done = a_client()
+    done.log_gauge("x", 1)
+    done.close()
+    assert done.flush()
+    assert done.statistics().spooled_bytes == 0
 
 
 def test_a_local_client_needs_killick(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,30 @@ def test_what_was_logged_last_is_sent_at_exit(way: str, outside: Outside, tmp_pa
     assert not list(tmp_path.rglob("*.segment"))
 
 
+@pytest.mark.parametrize("status", [422, 500])
+def test_what_the_server_will_not_have_of_the_dead_is_counted_and_reported(
+    status: int, outside: Outside, a_client: Make, tmp_path: Path, nowhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else is left to tell of it."""
+    monkeypatch.setattr("killick_client.sender.BACKOFF_SECONDS_FIRST", 0.0)
+    gone = a_client(nowhere)
+    for _ in range(7):
+        gone.log_prediction(features={})
+    gone.close(0)
+    outside.reply = lambda request: Reply(status if request.path.endswith("predictions") else 200)
+    heir = a_client()
+    (left,) = (tmp_path / "spool").iterdir()
+    left.rename(heir._pipeline._spool._folder)
+    heir.log_gauge("x", 1)
+
+    assert until(lambda: len(outside.events("gauges")) == 2)
+    assert heir.flush()
+    counts = heir.statistics()
+    assert outside.events("gauges")[1]["value"] == 7
+    assert counts.dropped == {"adopted": 7}
+    assert counts.logged == counts.acknowledged + sum(counts.dropped.values())
+
+
 def test_an_exit_without_a_server_leaves_everything_in_the_spool(tmp_path: Path, nowhere: str) -> None:
     """And does not take long over it: the next start sends it."""
     run(
@@ -132,16 +156,18 @@ def test_an_exit_without_a_server_leaves_everything_in_the_spool(tmp_path: Path,
     assert kept.count(b"prediction_id") == 10_000
 
 
-def test_events_logged_while_the_interpreter_ends_are_kept(outside: Outside, tmp_path: Path) -> None:
+@pytest.mark.parametrize("closes", [True, False])
+def test_events_logged_while_the_interpreter_ends_are_kept(closes: bool, outside: Outside, tmp_path: Path) -> None:
     """No thread can be started any more: they are written without one, for the next start."""
     code = """
         import atexit, sys
         from killick_client import Client
         client = Client(sys.argv[1], model="m", spool=sys.argv[2])
-        atexit.register(client.close)
+        if sys.argv[3] == "True":
+            atexit.register(client.close)
         atexit.register(client.log_prediction, prediction_id="late", features={})
     """
-    run(code, outside.url, tmp_path)
+    run(code, outside.url, tmp_path, closes)
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*.segment"))
 
     assert outside.ids() == ["late"] or b'"late"' in kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from killick_client import Answer, Client, HttpTransport
@@ -171,7 +173,7 @@ def test_a_server_that_is_away_puts_nothing_aside(tmp_path: Path) -> None:
 def test_retry_after_is_read_as_seconds_or_a_date(outside: Outside) -> None:
     """RFC 9110, 10.2.3; what is neither says nothing."""
     date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    said = ["7", date, "soon", "-3"]
+    said = ["7", date, "soon", "-3", "9" * 400, "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"]
     outside.reply = first([Reply(503, {"Retry-After": one}) for one in said])
     transport = HttpTransport(outside.url)
     seconds = [transport.send("/", HEADERS, b"").retry_after_seconds for _ in said]
@@ -180,7 +182,7 @@ def test_retry_after_is_read_as_seconds_or_a_date(outside: Outside) -> None:
     assert seconds[0] == 7
     assert seconds[1] is not None
     assert 3_000 < seconds[1] <= 3_600
-    assert seconds[2:] == [None, 0]
+    assert seconds[2:] == [None, 0, float(sys.maxsize), None]
 
 
 HEADERS = {"Killick-Producer": "p", "Killick-Sequence": "0"}
@@ -315,6 +317,25 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted_and_reported(
     assert told == dropped["full"]
     assert counts.logged == counts.acknowledged + sum(counts.dropped.values()) == 3_001
     assert len([line for line in caplog.messages if "dropped" in line]) == 1
+
+
+def test_a_spool_that_is_too_small_for_a_batch_stops_nothing(a_client: Make, outside: Outside) -> None:
+    """Neither one event that is larger than all of it, nor many that are not; their order is kept."""
+    client = a_client(spool_bytes_max=100_000, flush_seconds=0.05)
+    for number in range(2_000):
+        client.log_prediction(prediction_id=str(number), features={"text": "x" * 400})
+    client.log_prediction(prediction_id="2000", features={"text": "x" * 300_000})
+    client.log_predictions(pl.DataFrame({"prediction_id": [str(number) for number in range(2_001, 22_001)]}))
+    client.log_prediction(prediction_id="22001", features={})
+    assert client.flush()
+
+    *lines, large, table, last = outside.batches()
+    assert [line["prediction_id"] for batch in lines for line in batch.lines] == [str(at) for at in range(2_000)]
+    assert max(len(batch.body) for batch in lines) <= 25_000
+    assert large.lines[0]["prediction_id"] == "2000"
+    assert pl.read_ipc_stream(table.body).height == 20_000
+    assert last.lines[0]["prediction_id"] == "22001"
+    assert client.statistics().acknowledged == 22_002
 
 
 def test_many_threads_log_at_once(a_client: Make, outside: Outside) -> None:

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from killick_client import Client, Hash, Truncate
+from killick_client.encoding import encode
 from killick_client.privacy import Privacy
 from killick_client.tables import is_drawn
 
@@ -69,6 +70,8 @@ ROWS = [{"prediction_id": "a", "entity_id": PLAIN, "age": 37, **TREATED}]
         lambda client: client.log_predictions(pl.DataFrame(ROWS).to_pandas()),
         lambda client: client.log_outcome(prediction_id="a", label=True, kpis=TREATED),
         lambda client: client.log_outcomes(pl.DataFrame(ROWS)),
+        lambda client: client.log_prediction(prediction_id="a", features={}, scores=TREATED),
+        lambda client: client.log_predictions(pl.DataFrame({"prediction_id": ["a"], "scores": [TREATED]})),
         lambda client: client.log_prediction(prediction_id="a", features={"x": {1: object(), **TREATED}}),
     ],
     ids=[
@@ -86,6 +89,8 @@ ROWS = [{"prediction_id": "a", "entity_id": PLAIN, "age": 37, **TREATED}]
         "pandas",
         "outcome",
         "outcomes",
+        "scores",
+        "struct of scores",
         "junk",
     ],
 )
@@ -123,6 +128,69 @@ def test_what_is_left_is_what_was_asked_for(a_client: Make, outside: Outside) ->
     assert table.drop("version").to_dicts() == [
         {"prediction_id": "a", "entity_id": HIDDEN["email"], "age": 37, **HIDDEN}
     ]
+
+
+PARTS = {
+    "prediction_id": "a",
+    "entity_id": PLAIN,
+    "decision": PLAIN,
+    "status": PLAIN,
+    "trace_id": PLAIN,
+    "log_url": PLAIN,
+    "metadata": {"x": PLAIN},
+    "scores": {PLAIN: 0.5},
+    "score": 0.5,
+    "latency_seconds": 0.5,
+}
+
+
+@pytest.mark.parametrize("part", sorted(PARTS.keys() - {"prediction_id"}))
+def test_every_part_of_a_prediction_can_be_dropped(part: str, a_client: Make, outside: Outside) -> None:
+    """By its name, whichever it is, in an event and in a row."""
+    client = a_client(privacy={part: "drop"})
+    client.log_prediction(features={}, **PARTS)
+    client.log_predictions([{"features": {}, **PARTS}])
+    assert client.flush()
+
+    for event in outside.events():
+        assert PARTS.keys() - event.keys() == {part}
+
+
+@pytest.mark.parametrize("part", ["label", "kpis"])
+def test_every_part_of_an_outcome_can_be_dropped(part: str, a_client: Make, outside: Outside) -> None:
+    """By its name too."""
+    client = a_client(privacy={part: "drop"})
+    client.log_outcome(prediction_id="a", label=PLAIN, kpis={PLAIN: 1.0})
+    assert client.flush()
+
+    (event,) = outside.events("outcomes")
+    assert {"label", "kpis"} - event.keys() == {part}
+
+
+@pytest.mark.parametrize("part", ["event_time", "known_at", "features", "version", "role", "sampling_weight"])
+def test_what_an_event_is_counted_by_is_not_private(part: str) -> None:
+    """Neither gone nor changed: it is told when the client is made."""
+    for treatment in ("drop", Hash("k")):
+        with pytest.raises(ValueError, match=f"privacy of '{part}'"):
+            Privacy({part: treatment})
+
+
+def test_a_status_without_an_error_is_not_hidden(a_client: Make, outside: Outside) -> None:
+    """Many a feature is called so; a hash instead of `ok` would make an error of every prediction."""
+    client = a_client(privacy={"status": Hash("k")})
+    client.log_prediction(features={"status": "married"})
+    assert client.flush()
+
+    (event,) = outside.events()
+    assert event["features"] == {"status": Hash("k")("married")}
+    assert "status" not in event
+
+
+@pytest.mark.parametrize(("name", "sent"), [(0, "0"), (None, "None"), ((1, 2), "[1, 2]")])
+def test_a_name_that_is_no_text_is_private_as_it_is_sent(name: object, sent: str) -> None:
+    """Nobody gets round privacy by way of a number."""
+    assert encode({name: 1}) == encode({sent: 1})
+    assert Privacy({sent: "drop"}).row({name: PLAIN}) == {}
 
 
 @pytest.mark.parametrize("treatment", [Hash("k"), Truncate(3)], ids=["hash", "truncate"])
@@ -201,6 +269,33 @@ def test_every_service_draws_the_same_and_outcomes_with_them(a_client: Make, out
     client.log_predictions(table.to_dicts())
     assert client.flush()
     assert outside.ids() == drawn
+
+
+@pytest.mark.parametrize("make", [list, pl.DataFrame, pa.Table.from_pylist], ids=["rows", "polars", "pyarrow"])
+def test_a_sample_of_a_sample_has_the_weight_of_both(
+    make: Callable[[list[dict[str, object]]], object], a_client: Make, outside: Outside
+) -> None:
+    """Of predictions, each by its own; an outcome has none."""
+    names = [f"n{at}" for at in range(100)]
+    drawn = [name for name in names if is_drawn(name, 0.5)]
+    own = [10.0 if at % 2 else None for at in range(100)]
+    client = a_client(sample=0.5)
+    client.log_predictions(
+        make([{"prediction_id": name, "sampling_weight": one} for name, one in zip(names, own, strict=True)])
+    )
+    client.log_outcomes(make([{"prediction_id": name, "label": True} for name in names]))
+    assert client.flush()
+
+    sent = {
+        kind: batch.lines if make is list else pl.read_ipc_stream(batch.body).to_dicts()
+        for kind in ("predictions", "outcomes")
+        for batch in outside.batches(kind)
+    }
+    weights = {name: 20.0 if one else 2.0 for name, one in zip(names, own, strict=True)}
+    assert {row["prediction_id"]: row["sampling_weight"] for row in sent["predictions"]} == {
+        name: weights[name] for name in drawn
+    }
+    assert sent["outcomes"] == [{"prediction_id": name, "label": True} for name in drawn]
 
 
 def test_a_share_that_grows_keeps_whom_it_had() -> None:

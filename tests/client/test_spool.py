@@ -105,6 +105,26 @@ def test_a_damaged_file_gives_what_is_whole_and_nothing_else(
     assert list(folder.iterdir()) == []
 
 
+def test_a_damaged_record_that_was_answered_costs_no_other(tmp_path: Path) -> None:
+    """One bit of its length would lead far past its neighbours."""
+    spool = a_spool(tmp_path, "dead")
+    for number in range(30):
+        spool.put(batch(number, b"x" * 1_000))
+    spool.next(mine=True)
+    spool.done()
+    died(spool)
+    (path,) = tmp_path.rglob("*.segment")
+    content = bytearray(path.read_bytes())
+    content[9] ^= 0x40  # the length, and 16,384 more
+    path.write_bytes(content)
+
+    heir = a_spool(tmp_path, "heir")
+    heir.adopt()
+    assert [one.sequence for one in read(heir, mine=False)] == list(range(1, 30))
+    assert heir.corrupt == 1
+    heir.close()
+
+
 def test_what_was_answered_is_not_sent_again(tmp_path: Path) -> None:
     """The mark is in the file, so that the next process knows."""
     spool = a_spool(tmp_path, "dead")
@@ -317,6 +337,24 @@ def test_a_spool_that_is_deleted_under_the_client_does_not_stop_it(
 
     assert client.flush()
     assert outside.ids() == ["0", "1"]
+
+
+def test_a_spool_that_was_deleted_is_made_again(tmp_path: Path) -> None:
+    """It is nobody else's then either, and what is in it is read by the next start."""
+    spool = a_spool(tmp_path / "spool", "dead")
+    spool.put(batch(0))
+    shutil.rmtree(tmp_path / "spool")
+    spool.put(batch(1))
+    with pytest.raises(OSError, match="temporarily unavailable"):
+        Lock(tmp_path / "spool" / "dead" / "lock", create=False)
+    assert [one.sequence for one in read(spool, mine=True)] == [0, 1]
+    spool.put(batch(2))
+    died(spool)
+
+    heir = a_spool(tmp_path / "spool", "heir")
+    heir.adopt()
+    assert [one.sequence for one in read(heir, mine=False)] == [2]
+    heir.close()
 
 
 def test_damage_on_the_way_is_counted(a_client: Make, outside: Outside, tmp_path: Path) -> None:

@@ -105,13 +105,54 @@ def test_a_row_that_cannot_be_encoded_costs_itself_alone(a_client: Make, outside
     assert client.statistics().dropped == {"unencodable": 2}
 
 
-@pytest.mark.parametrize("table", [None, 3, "text", [1], {"a": 1}, {"a": [1], "b": [1, 2]}, object], ids=repr)
+@pytest.mark.parametrize("table", [None, 3, "text", [1], {"a": 1}, object], ids=repr)
 def test_what_is_no_table_is_counted_as_dropped(table: object, a_client: Make) -> None:
     """And does not raise."""
     client = a_client()
     client.log_predictions(table)
 
     assert client.statistics().dropped == {"unencodable": 1}
+
+
+@pytest.mark.parametrize(
+    ("table", "rows"),
+    [
+        ({"prediction_id": ["a", "b", "c"], "x": [1, 2]}, 3),
+        ({"prediction_id": iter(["a", "b", "c"]), "x": [1, 2]}, 1),
+    ],
+    ids=["unequal", "unequal iterator"],
+)
+def test_a_table_that_fails_is_dropped_whole(table: object, rows: int, a_client: Make, outside: Outside) -> None:
+    """No part of it is logged, as if it were all; of what does not say how long it is, one row is counted."""
+    client = a_client()
+    client.log_predictions(table)
+    client.log_gauge("x", 1)
+    assert client.flush()
+
+    assert outside.batches() == []
+    assert client.statistics().dropped == {"unencodable": rows}
+
+
+def test_the_rows_of_a_table_that_fails_are_counted_once(a_client: Make) -> None:
+    """Some of them have been left out of the sample before."""
+    client = a_client(sample=0.5)
+    client.log_predictions(pl.DataFrame({"prediction_id": [f"n{at}" for at in range(99)], "sampling_weight": "heavy"}))
+
+    counts = client.statistics()
+    assert counts.logged == 99
+    assert counts.sampled_out > 0 < counts.dropped["unencodable"]
+
+
+def test_a_stream_is_read_once(a_client: Make, outside: Outside) -> None:
+    """Row by row too, as what is private asks for."""
+    rows = [{"prediction_id": "a", "features": {"x": 1, "ssn": "s"}}, {"prediction_id": "b", "features": {"x": 2}}]
+    client = a_client(privacy={"ssn": "drop"})
+    client.log_predictions(pa.Table.from_pylist(rows).to_reader())
+    assert client.flush()
+
+    assert outside.ids() == ["a", "b"]
+    assert [event["features"] for event in outside.events()] == [{"x": 1}, {"x": 2}]
+    assert client.statistics().logged == 2
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,34 @@ def test_a_watched_function_gives_what_it_gave(a_client: Make, outside: Outside)
     assert third["scores"] == {"late": 0.25, "on time": 0.75}
 
 
+def test_features_are_those_that_a_watched_function_was_given(a_client: Make, outside: Outside) -> None:
+    """Whatever it does to them in their place, and each under its own name."""
+    client = a_client()
+
+    @client.watch
+    def scales(row: dict[str, Any]) -> float:
+        row["temp"] = (row["temp"] - 60) / 10
+        del row["tail"]
+        return 0.5
+
+    @client.watch(features=lambda request: request["body"])
+    def empties(request: dict[str, Any]) -> float:
+        request["body"].clear()
+        return 0.5
+
+    @client.watch
+    def gathers(temp: float, **others: float) -> float:
+        return temp
+
+    scales({"temp": 61.5, "tail": "N1"})
+    empties({"body": {"x": 1}})
+    gathers(61.5, wind=2.0)
+    gathers(61.5)
+
+    features = [event["features"] for event in logged(client, outside)]
+    assert features == [{"temp": 61.5, "tail": "N1"}, {"x": 1}, {"temp": 61.5, "wind": 2.0}, {"temp": 61.5}]
+
+
 def test_a_watched_function_raises_what_it_raised(a_client: Make, outside: Outside) -> None:
     """Also when it is called in the wrong way, and when the choice of features fails."""
     client = a_client()
