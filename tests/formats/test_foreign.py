@@ -90,6 +90,7 @@ WORDS = [
         "BYTES",
         "BOOL",
         "NaN",
+        "\ud800",
         "2024-05-07",
         "1",
         "-1",
@@ -249,6 +250,12 @@ def test_what_json_has_no_word_for_is_missing():
     assert read_json(b'{"a": NaN, "b": [-Infinity, 1]}', "body") == {"a": None, "b": [None, 1]}
     with pytest.raises(DataError, match="body: is no JSON"):
         read_json(b'{"a": NaN', "body")
+
+
+def test_half_a_character_costs_its_row_and_not_what_it_came_with():
+    """It is read as NUL, which ids and the wire refuse; whole characters, and what a text says of NaN, are kept."""
+    body = rb'["\ud83d\ude00", "\ud83d", "\\ud83d NaN", "\"NaN", NaN]'
+    assert read_json(body, "body") == ["\N{GRINNING FACE}", "\0", "\\ud83d NaN", '"NaN', None]
 
 
 def test_lines_are_counted_as_an_editor_does():

@@ -137,7 +137,7 @@ def _content(node: object, place: str, reading: Reading) -> Any:  # noqa: ANN401
     if encoding == "BASE64":
         held = from_base64(data, f"{place}.data")
     elif isinstance(data, str):
-        held = data.encode("utf-8", errors="replace")
+        held = data.encode()
     else:
         return data if encoding == "JSON" and data is not None else refuse(f"{place}.data", "must be a text")
     if encoding == "CSV" or (encoding == "BASE64" and content_type in ("text/csv", "text/plain")):
@@ -194,7 +194,7 @@ def _labels(data: dict[str, Any]) -> list[Scalar]:
     if encoding == "BASE64":
         held = from_base64(held, place).decode("utf-8", errors="replace")
     if isinstance(held, str) and encoding == "JSON":
-        held = read_json(held.encode("utf-8", errors="replace"), place)
+        held = read_json(held.encode(), place)
     if not isinstance(held, str):
         values = held if isinstance(held, list) else [held]
         return [scalar(value, place) for value in values]
