@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from killick.errors import DataError
-from killick.formats.bentoml import Columns, last_request, read_columns, read_rows
+from killick.formats.bentoml import Columns, between_requests, read_columns, read_rows
 from killick.formats.bodies import read_exchanges
 from killick.formats.cloudevents import pair, read_halves
 from killick.formats.foreign import Decoded, Reading, lines, name_of, read_json, row_ids
@@ -45,7 +45,7 @@ def bento(body, reading):
     try:
         columns = read_columns(body)
     except DataError:
-        assert last_request(body) <= len(body)
+        assert between_requests(body, len(body)) <= len(body)
     return read_rows(body, columns, reading)
 
 
