@@ -1,13 +1,14 @@
 """A client without a server: what it logs goes straight into a store in a folder, and is profiled in this process.
 
 `killick_client.Client.local(path)` finds this by its entry point. The answers are those of the server, so the client
-need not know the difference: 200 when durable, 422 for what cannot be used, 503 when the disk or the store fails.
-Several processes may log into one folder. A spec `killick.yaml` in the folder says how its model is watched; a model
-without one is watched by what it sends first.
+need not know the difference: 200 when durable, 422 for what cannot be used, 503 when the disk or the store fails, 500
+for a mistake of ours. Several processes may log into one folder. A spec `killick.yaml` in the folder says how its model
+is watched; a model without one is watched by what it sends first.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from pathlib import Path
@@ -45,10 +46,14 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalTransport", "open_local", "summarise"]
 
+_log = logging.getLogger("killick.local")
+
 # A batch is counted in a profile soon after it was logged, and a busy service is not profiled all the time.
 _PROFILE_EVERY_SECONDS = 1.0
 # How long an end may profile what is pending; the rest is profiled by the next start.
 _LAST_PROFILE_SECONDS = 10.0
+# A panic of Polars is none of Python's exceptions.
+_UNFORESEEN = (Exception, pl.exceptions.PanicException)
 _MEDIA: Mapping[str, Literal["json", "ndjson", "arrow"]] = {
     "application/json": "json",
     "application/x-ndjson": "ndjson",
@@ -133,6 +138,9 @@ class LocalTransport:
             return _said(503, str(error), retry_after_seconds=1.0)
         except KillickError as error:
             return _said(error.http_status, str(error))
+        except _UNFORESEEN as error:
+            _log.exception("%s: a mistake of ours", path)
+            return _said(500, f"a mistake of ours ({type(error).__name__}); the log has the details")
         if time.monotonic() >= self._profiled_at + _PROFILE_EVERY_SECONDS:
             self._profile(float("inf"))
         return Answer(200, body=msgspec.json.encode(receipt))
@@ -161,7 +169,7 @@ class LocalTransport:
         try:
             while self._live.tick(self._clock.now()).batches and time.monotonic() < self._profiled_at + seconds:
                 pass
-        except Exception:  # noqa: BLE001 - the batch is stored, and must not be sent again for what comes after
+        except _UNFORESEEN:  # the batch is stored, and must not be sent again for what comes after
             return
 
 

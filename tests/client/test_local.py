@@ -141,7 +141,12 @@ def test_history_may_be_logged_too(folder):
     assert sum(one.rows for one in found) == 1_000
 
 
-def test_a_profile_that_fails_costs_no_batch(folder):
+GAUGE = {"Killick-Producer": "p", "Killick-Sequence": "0", "Content-Type": "application/x-ndjson"}
+UNFORESEEN = [ZeroDivisionError, pl.exceptions.PanicException]
+
+
+@pytest.mark.parametrize("error", UNFORESEEN)
+def test_a_profile_that_fails_costs_no_batch(folder, error):
     """Its rows are stored and are not sent again; whoever else ends the transport is not kept waiting by it."""
     transport = open_local(str(folder))
     asked: list[int] = []
@@ -151,11 +156,10 @@ def test_a_profile_that_fails_costs_no_batch(folder):
 
         def tick(self, now: int) -> None:
             asked.append(now)
-            raise ZeroDivisionError
+            raise error
 
     transport._live = Failing()
-    headers = {"Killick-Producer": "p", "Killick-Sequence": "0", "Content-Type": "application/x-ndjson"}
-    answer = transport.send("/v1/models/m/gauges", headers, b'{"name":"x","value":1,"at":0}\n')
+    answer = transport.send("/v1/models/m/gauges", GAUGE, b'{"name":"x","value":1,"at":0}\n')
     assert (answer.status, len(asked)) == (200, 1)
 
     stranger = threading.Thread(target=transport.close)
@@ -164,6 +168,24 @@ def test_a_profile_that_fails_costs_no_batch(folder):
     assert len(asked) == 1
     transport.close()
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("error", UNFORESEEN)
+def test_a_mistake_of_ours_is_answered_as_a_server_does(folder, caplog, error):
+    """So that the sender puts the batch aside in the end; the log has the details, the answer nothing of the data."""
+    transport = open_local(str(folder))
+
+    class Failing:
+        @property
+        def specs(self) -> None:
+            raise error("J. Doe")
+
+    transport._live = Failing()
+    answer = transport.send("/v1/models/m/gauges", GAUGE, b"{}\n")
+    assert answer.status == 500
+    assert error.__name__.encode() in answer.body
+    assert b"Doe" not in answer.body
+    assert caplog.records[0].exc_info[0] is error
 
 
 def test_a_url_is_no_folder_and_makes_none(tmp_path, monkeypatch):

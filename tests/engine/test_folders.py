@@ -244,7 +244,7 @@ def test_monitoring_logs_are_counted_with_their_columns_and_targets(watching, tm
     assert "is not there" in watch.reasons()[0]
     put(tmp_path, "shop/schema/schema.0.log", as_lines([{"meta_data": {}, "columns": columns}]))
     put(tmp_path, "shop/data/data.0.log.2031-03-03", lines, at=NOW + 1)
-    assert watch.look() == 4  # the last request of a piece might go on in the next
+    assert watch.look() == 2
     assert (watch.stored().height, watch.stored(OUTCOMES).height) == (40, 40)
     assert watch.profile().rows == 40
 
@@ -358,6 +358,45 @@ def test_a_damaged_file_stops_no_other_and_is_tried_again_when_it_has_changed(wa
     put(tmp_path, "a.parquet", ORDERS[30:], at=NOW + 1)
     watch.look()
     assert watch.stored().height == 40
+
+
+def test_what_others_errors_say_of_a_file_is_not_repeated(watching, tmp_path):
+    """It may be the data; the kind of the error is enough to ask about it."""
+
+    class Odd(LocalFolders):
+        """A disk whose driver has a mistake."""
+
+        def lines(self, folder, path):
+            raise ValueError(f"cannot decode 'J. Doe' in {folder}/{path}")
+
+    put(tmp_path, "a.ndjson", b"{}")
+    watch = watching("ndjson")
+    watch.world = replace(watch.world, folders=Odd(tmp_path))
+    watch.restart()
+    watch.look()
+    assert watch.reasons() == ["cannot be read: ValueError"]
+
+
+def test_half_a_character_costs_its_line_and_not_the_file(watching, tmp_path):
+    """Beside a NaN too, which JSON does not have either; and the text is not repeated."""
+    rows = [
+        {
+            "captureData": {
+                "endpointInput": {"data": f'{{"instances": [["{text}", NaN, 20.25, 7]]}}', "encoding": "JSON"},
+                "endpointOutput": {"data": '{"predictions": [0.25]}', "encoding": "JSON"},
+            },
+            "eventMetadata": {"eventId": str(at), "inferenceTime": to_datetime(NOW).isoformat()},
+        }
+        for at, text in enumerate(["harbour", "J. Doe \\ud83d", "harbour"])
+    ]
+    put(tmp_path, "a.jsonl", as_lines(rows))
+    watch = watching("sagemaker")
+    watch.look()
+    assert watch.stored()[PREDICTION_ID].to_list() == ["0", "2"]
+    (refused,) = quarantined_of(watch.world, MODEL)
+    assert (refused["index"], refused["field"]) == (1, "features.store")
+    assert "half of a surrogate pair" in refused["reason"]
+    assert "Doe" not in refused["reason"]
 
 
 def test_rows_that_are_wrong_are_quarantined_and_the_others_stand(watching, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from killick.clock import MINUTE
 from killick.engine.halves import HALF_BYTES_MAX, PATIENCE, pair_halves, read_posted
+from killick.engine.look import quarantined_of
 from killick.engine.profiling import profile_pending
 from killick.engine.receive import PREDICTIONS
 from killick.engine.turns import Watched
@@ -194,7 +195,7 @@ def test_a_response_that_cannot_be_read_leaves_the_features():
 
 
 def test_a_half_that_a_later_release_wrote_stops_nobody():
-    """It is alone in its misfortune."""
+    """It is alone in its misfortune, and nothing of what it holds is repeated."""
     shop = Shop.opened()
     hold(shop.world, asked("a"), answered("a"))
     hold(shop.world, Half("b", "request", NOW, b"\xc1"), answered("b"))
@@ -203,6 +204,7 @@ def test_a_half_that_a_later_release_wrote_stops_nobody():
     assert sorted(rows(shop.world)[PREDICTION_ID].to_list()) == ["a", "c"]
     assert held(shop.world) == []
     assert tallies(shop.world)["predictions.quarantined"] == 1
+    assert [one["reason"] for one in quarantined_of(shop.world, MODEL)] == ["cannot be read: DecodeError (request b)"]
 
 
 def test_exchanges_that_are_too_much_for_one_body_go_in_one_by_one():

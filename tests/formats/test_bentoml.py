@@ -7,7 +7,7 @@ import json
 import pytest
 
 from killick.errors import DataError, SpecError
-from killick.formats.bentoml import Columns, last_request, read_columns, read_rows
+from killick.formats.bentoml import Columns, between_requests, read_columns, read_rows
 from killick.formats.folders import whole_requests
 from killick.formats.foreign import Reading
 
@@ -74,10 +74,11 @@ def test_the_local_time_is_in_the_specs_zone(zone, at, hours):
     assert event["event_time"] == 1_715_040_000_000_000 + hours * 3_600_000_000
 
 
-def test_the_rows_of_a_request_are_numbered():
-    """Which follow each other, as BentoML writes them; the next request begins anew."""
-    found = read_rows(data(row("a"), row("a"), row("b")), COLUMNS, READING)
-    assert [event["prediction_id"] for event in found.predictions] == ["a:0", "a:1", "b"]
+@pytest.mark.parametrize(("requests", "ids"), [("aab", ["a:0", "a:1", "b"]), ("aba", ["a:0", "b", "a:1"])])
+def test_the_rows_of_a_request_are_numbered(requests, ids):
+    """In their order; a request that logs twice may have others in between."""
+    found = read_rows(data(*map(row, requests)), COLUMNS, READING)
+    assert [event["prediction_id"] for event in found.predictions] == ids
 
 
 def test_a_target_is_an_outcome_that_was_known_at_once():
@@ -134,18 +135,24 @@ def test_a_time_zone_that_nobody_knows_is_the_specs_mistake():
         read_rows(b"", COLUMNS, Reading("multiclass", time_zone="Mars/Olympus"))
 
 
-def test_pieces_are_cut_between_requests():
-    """However a file is torn, the rows of a request are read together."""
-    lines = data(*(row(request) for request in "aaabccccd")).splitlines(keepends=True)
+@pytest.mark.parametrize("requests", ["aaabccccd", "ababcdcdd", "aabacbbcdcddee"])
+def test_pieces_are_cut_between_requests(requests):
+    """However a file is torn, the rows of a request are read together, also where others are in between."""
+    lines = data(*map(row, requests)).splitlines(keepends=True)
     pieces = list(whole_requests(b"".join(lines[at : at + 2]) for at in range(0, len(lines), 2)))
+    assert len(pieces) > 1
     assert b"".join(pieces) == b"".join(lines)
     read = [event["prediction_id"] for piece in pieces for event in read_rows(piece, COLUMNS, READING).predictions]
-    assert read == ["a:0", "a:1", "a:2", "b", "c:0", "c:1", "c:2", "c:3", "d"]
-    assert last_request(b"".join(lines)) == len(b"".join(lines[:-1]))
-    assert last_request(lines[0]) == 0
+    assert read == [event["prediction_id"] for event in read_rows(b"".join(lines), COLUMNS, READING).predictions]
+
+
+def test_a_line_of_no_request_holds_nothing_together():
+    """A place between two of them is as good as any."""
+    body = b'{"request_id": "None"}\n' * 2 + b"no json\n" * 2
+    assert [between_requests(body, most) for most in (22, 23, 46, 53, 62)] == [0, 23, 46, 46, 62]
 
 
 def test_a_file_of_one_request_is_not_held_whole():
-    """As one that was logged outside of any: its lines are rejected, and need no memory for that."""
-    pieces = [b'{"request_id": "None"}\n' * 20_000] * 6
+    """It is cut all the same when it is longer than a request can be."""
+    pieces = [b'{"request_id": "7"}\n' * 20_000] * 6
     assert [piece.count(b"\n") for piece in whole_requests(pieces)] == [60_000, 60_000]

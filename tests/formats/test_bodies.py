@@ -29,6 +29,10 @@ V2_RESPONSE = {
     "model_version": "v1.0.0",
     "outputs": [{"data": [1, 1], "datatype": "INT64", "name": "predict", "parameters": None, "shape": [2]}],
 }
+# The outputs of a classifier's signature in TensorFlow: the order of the classes may differ from row to row.
+CLASSIFIED = {
+    "predictions": [{"classes": ["b", "a"], "scores": [0.9, 0.1]}, {"classes": ["a", "b"], "scores": [0.75, 0.25]}]
+}
 # docs.seldon.ai/mlserver, Content Types: a data frame of two columns.
 PANDAS = {
     "parameters": {"content_type": "pd"},
@@ -106,12 +110,26 @@ def test_other_requests_are_rows_too(body, rows):
         ([0.25], BINARY, [{"score": 0.25}]),
         (0.25, BINARY, [{"score": 0.25}]),
         ({"predictions": [None, 0.5]}, BINARY, [{}, {"score": 0.5}]),
+        (CLASSIFIED, CLASSES, [{"scores": {"a": 0.1, "b": 0.9}}, {"scores": {"a": 0.75, "b": 0.25}}]),
+        (CLASSIFIED, BINARY, [{"score": 0.9}, {"score": 0.25}]),
+        ({"predictions": [{"reasons": ["old", "far"], "p": [0.1, 0.9]}]}, BINARY, [{"score": 0.9}]),
+        ({"predictions": [[1, 0.9, "[0.1, 0.9]", "[0, 1]"]]}, BINARY, [{"decision": 1}]),
+        ({"predictions": [["late", 0.9, "[0.1, 0.9]", "['no', 'late']"]]}, BINARY, [{"decision": "late"}]),
     ],
     ids=lambda value: json.dumps(value)[:40] if not isinstance(value, Reading) else value.task,
 )
 def test_an_answer_means_what_its_task_says(body, reading, rows):
     """Scores, probabilities of both classes or of all, and labels."""
     assert read_response(body, reading).rows == rows
+
+
+@pytest.mark.parametrize(
+    "row", [["a", "b"], ["a", 0.1, "b", 0.9], [0.1, 0.9, "a", "b"], ["a", "b", 0.1]], ids=json.dumps
+)
+def test_several_labels_are_no_decision(row):
+    """Nobody says that the first of them is."""
+    with pytest.raises(DataError, match="neither a score nor a decision"):
+        read_response({"predictions": [row]}, CLASSES)
 
 
 def test_a_label_and_its_probabilities_are_both_kept():

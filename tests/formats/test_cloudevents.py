@@ -181,6 +181,25 @@ def test_a_latency_that_cannot_be_is_none(answered):
     assert "latency_seconds" not in event
 
 
+@pytest.mark.parametrize(
+    ("parent", "trace_id"),
+    [
+        (f"00-{TRACE}-ccc466a3ec1cf492-01", TRACE),
+        (f"cc-{TRACE}-ccc466a3ec1cf492-01-what-the-future-brings", TRACE),
+        (f"00-{TRACE}-ccc466a3ec1cf492-01-what-the-future-brings", None),
+        (f"cc-{TRACE}-ccc466a3ec1cf492-01.what", None),
+        (f"ff-{TRACE}-ccc466a3ec1cf492-01", None),
+        (f"00-{TRACE.upper()}-ccc466a3ec1cf492-01", None),
+        (f"00-{'0' * 32}-ccc466a3ec1cf492-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        (f"00-{TRACE}-ccc466a3ec1cf492", None),
+    ],
+)
+def test_a_trace_is_read_as_w3c_says(parent, trace_id):
+    """A header of a version to come is read as far as it is known; what is none is passed over."""
+    assert half(KSERVE | {"Ce-Metadata": "", "Ce-Traceparent": parent}).trace_id == trace_id
+
+
 def test_nobodys_key_is_kept():
     """Even where the operator lets the logger forward every header."""
     kept = {"Authorization": ["Bearer x"], "Cookie": ["a=b"], "X-Api-Key": ["k"], "X-B3-Traceid": ["7"], "N": [5]}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from killick.errors import DataError
-from killick.formats.bentoml import Columns, last_request, read_columns, read_rows
+from killick.formats.bentoml import Columns, between_requests, read_columns, read_rows
 from killick.formats.bodies import read_exchanges
 from killick.formats.cloudevents import pair, read_halves
 from killick.formats.foreign import Decoded, Reading, lines, name_of, read_json, row_ids
@@ -45,7 +45,7 @@ def bento(body, reading):
     try:
         columns = read_columns(body)
     except DataError:
-        assert last_request(body) <= len(body)
+        assert between_requests(body, len(body)) <= len(body)
     return read_rows(body, columns, reading)
 
 
@@ -90,6 +90,7 @@ WORDS = [
         "BYTES",
         "BOOL",
         "NaN",
+        "\ud800",
         "2024-05-07",
         "1",
         "-1",
@@ -249,6 +250,12 @@ def test_what_json_has_no_word_for_is_missing():
     assert read_json(b'{"a": NaN, "b": [-Infinity, 1]}', "body") == {"a": None, "b": [None, 1]}
     with pytest.raises(DataError, match="body: is no JSON"):
         read_json(b'{"a": NaN', "body")
+
+
+def test_half_a_character_costs_its_row_and_not_what_it_came_with():
+    """It is read as NUL, which ids and the wire refuse; whole characters, and what a text says of NaN, are kept."""
+    body = rb'["\ud83d\ude00", "\ud83d", "\\ud83d NaN", "\"NaN", NaN]'
+    assert read_json(body, "body") == ["\N{GRINNING FACE}", "\0", "\\ud83d NaN", '"NaN', None]
 
 
 def test_lines_are_counted_as_an_editor_does():

@@ -8,6 +8,7 @@ import pytest
 
 from killick.errors import DataError
 from killick.formats.otlp import events_of, read_logs
+from killick.wire.decode import decode_predictions
 
 TRACE = "5B8EFFF798038103D269B633813FC60C"
 
@@ -127,6 +128,15 @@ def test_an_outcome_is_known_at_its_records_time_or_when_it_says():
         {"prediction_id": "c", "known_at": 1_544_712_660_300_000, "label": 0},
     ]
     assert [event["prediction_id"] for event in found.predictions["churn"]] == ["c"]
+
+
+def test_metadata_are_written_by_the_wire():
+    """Which has `true` for a boolean, and nothing for what is missing or no number."""
+    one = record(k__model="churn", k__prediction_id="a", k__metadata__late=True, k__metadata__ratio=float("nan"))
+    one["attributes"].append({"key": "killick.metadata.region", "value": {}})
+    events = events_of(export(one)).predictions["churn"]
+    table = decode_predictions(json.dumps(events).encode(), "json", model="churn", spec=None, now=2**51).table
+    assert table["metadata"].to_list() == ['{"late":"true"}']
 
 
 def test_class_scores_are_kept_even_when_they_are_zero():

@@ -64,16 +64,30 @@ def test_the_published_record_is_a_prediction():
     assert [event["features"][f"_c{at}"] for at in (0, 2, 6)] == [132, 113.2, None]
 
 
-def test_columns_have_the_features_names_in_their_order():
+@pytest.mark.parametrize(
+    "data",
+    [
+        '39.5,"JFK, New York"\n-4e1,LGA\n',
+        'temp,origin\n39.5,"JFK, New York"\n-4e1,LGA\n',
+        'origin,temp\n"JFK, New York",39.5\nLGA,-4e1\n',
+    ],
+    ids=["no header", "header", "header in another order"],
+)
+def test_columns_have_the_headers_names_or_else_the_features_in_their_order(data):
     """Texts in quotes are texts; a header, where a client sends one, is none of the rows."""
     reading = Reading("binary", ("temp", "origin"))
-    data = 'temp,origin\n39.5,"JFK, New York"\n-4e1,LGA\n'
     events = read(capture(data, "0.25\n0.75\n"), reading=reading).predictions
     assert [event["features"] for event in events] == [
         {"temp": 39.5, "origin": "JFK, New York"},
         {"temp": -40.0, "origin": "LGA"},
     ]
     assert [(event["prediction_id"], event["score"]) for event in events] == [("e:0", 0.25), ("e:1", 0.75)]
+
+
+def test_a_row_that_does_not_fit_its_header_is_refused():
+    """Nobody knows which of its values is missing."""
+    found = read(capture("origin,temp\nLGA\n"), reading=Reading("binary", ("temp", "origin")))
+    assert [(each.field, found.predictions) for each in found.rejected] == [("captureData.endpointInput.data", [])]
 
 
 def test_the_callers_id_goes_before_sagemakers():

@@ -158,14 +158,14 @@ def test_an_embedding_that_leaves_the_plane_shows_in_its_residual() -> None:
 
 
 def test_odd_embeddings_are_missing() -> None:
-    """One of another length, one with an infinity and one that is not there cannot be placed."""
+    """One of another length, one with an infinity or a gap and one that is not there cannot be placed."""
     facets = fit(world(1))["picture"]
     assert isinstance(facets, Embedding)
-    odd = pl.DataFrame({"picture": [[1.0] * 6, [1.0] * 5, None, [float("inf")] + [0.0] * 5]})
+    odd = pl.DataFrame({"picture": [[1.0] * 6, [1.0] * 5, None, [float("inf")] + [0.0] * 5, [None] + [0.0] * 5]})
 
     norms = with_facets(odd, [facets])[facets.norm].to_list()
 
-    assert norms == [pytest.approx(np.sqrt(6)), None, None, None]
+    assert norms == [pytest.approx(np.sqrt(6)), None, None, None, None]
 
 
 @pytest.mark.parametrize("rows", [0, 1])

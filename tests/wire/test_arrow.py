@@ -65,6 +65,8 @@ TYPES: dict[str, tuple[pa.Array, pl.DataType, list[Any]]] = {
     "nulls": (pa.nulls(3), pl.Null(), [None] * 3),
     "list": (pa.array([[1, 2], None, []], pa.list_(pa.int32())), pl.List(pl.Float64), [[1.0, 2.0], None, []]),
     "large list": (pa.array([[1], None, [2]], pa.large_list(pa.float32())), pl.List(pl.Float64), [[1.0], None, [2.0]]),
+    "list with gaps": (pa.array([[1, np.nan], None, [None]]), pl.List(pl.Float64), [[1.0, None], None, [None]]),
+    "list of nothing": (pa.array([[None], None, []]), pl.List(pl.Float64), [[None], None, []]),
     "fixed list": (pa.array([[1, 2]] * 3, pa.list_(pa.float64(), 2)), pl.List(pl.Float64), [[1.0, 2.0]] * 3),
     "an extension": (pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, 0, 1], pa.int8())), pl.Int64(), [1, 0, 1]),
 }  # fmt: skip
@@ -84,7 +86,6 @@ def test_every_type_becomes_one_of_few(kind: str) -> None:
 WRONG: dict[str, pa.Array] = {
     "structs": pa.array([{"y": 1}, None, {"y": 2}]),
     "lists of text": pa.array([["y"], None, []]),
-    "lists with gaps": pa.array([[1, None], None, [None]]),
     "lists of lists": pa.array([[[1]], None, [[2]]]),
     "long lists": pa.array([[0.0] * 8193, None, [0.0] * 8193]),
     "long text": pa.array(["x" * 65_537, None, "y" * 65_537]),
@@ -227,6 +228,15 @@ def test_a_dictionary_does_not_unfold_to_more_than_it_was() -> None:
     for column in (keys, nested):
         with pytest.raises(DataError, match="unfold to far more"):
             decode(stream(pa.table({"x": column})), media="arrow")
+
+
+def test_lists_of_nothing_do_not_unfold_to_more_than_they_were() -> None:
+    """Nulls without a type take no byte, and would be eight million as numbers in each of these columns."""
+    nothing = pa.ListArray.from_arrays(pa.array([0, 1_000_000], pa.int32()), pa.nulls(1_000_000))
+    fixed = pa.FixedSizeListArray.from_arrays(pa.nulls(1_000_000), 1_000_000)
+    for column in (nothing, fixed):
+        with pytest.raises(DataError, match="unfold to far more"):
+            decode(stream(pa.table({str(at): column for at in range(100)})), media="arrow")
 
 
 @given(st.data())

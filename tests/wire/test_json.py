@@ -169,6 +169,7 @@ BOMBS = {
     "a name for each row": lambda: json.dumps(
         [{"prediction_id": "a", "features": {str(at): 1}} for at in range(MEGABYTES // 50)]
     ).encode(),
+    "a text that never ends": lambda: b"[" + b"1," * 10**6 + b'"' + b'\\"' * (MEGABYTES // 4),
     "names in one row": lambda: json.dumps([{"features": {str(at): 1 for at in range(MEGABYTES // 12)}}]).encode(),
 }
 

@@ -20,7 +20,7 @@ from killick.clock import SECOND
 from killick.engine.files import FileReader
 from killick.engine.receive import Delivery, commit, put_aside
 from killick.engine.translate import reading_of
-from killick.errors import DataError, OutsideError
+from killick.errors import Mistaken, OutsideError
 from killick.formats.folders import due, is_of, producer_of
 from killick.identity import derive_id, fingerprint
 from killick.telemetry.quarantine import Rejected
@@ -151,7 +151,7 @@ class FolderWatch:
             except OutsideError as error:
                 self.error = f"{way.file.path}: {error}"  # the next look finds it again
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's alone
-                ended[way.file] = str(error.mistakes[0]) if isinstance(error, DataError) else repr(error)
+                ended[way.file] = _said(error)
             self._under_way = None
         if group:
             # Whether an earlier commit has succeeded, nobody may know: another group never writes over its file.
@@ -189,3 +189,8 @@ class FolderWatch:
         if revision == self._revision:
             self._revision += 1
         self._taken |= {seen: file.producer for file in ended if (seen := self._as_found(file))}
+
+
+def _said(error: Exception) -> str:
+    # What others' errors say may be somebody's data.
+    return str(error.mistakes[0]) if isinstance(error, Mistaken) else f"cannot be read: {type(error).__name__}"

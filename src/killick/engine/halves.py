@@ -223,4 +223,5 @@ def _of(request_id: str, reason: str) -> str:
 
 
 def _said(error: Exception) -> str:
-    return error.mistakes[0].problem if isinstance(error, DataError) else f"cannot be read: {error!r}"
+    # What others' errors say may be somebody's data.
+    return error.mistakes[0].problem if isinstance(error, DataError) else f"cannot be read: {type(error).__name__}"

@@ -2,17 +2,17 @@
 
 `bentoml.monitor` writes a line a row to `<name>/data/data.<worker>.log`, and once a process the columns' roles
 (`feature`, `prediction`, `target`) to `<name>/schema/schema.<worker>.log`. Its `timestamp` is the local time of the
-machine and says no zone; `request_id` names the request, whose rows follow each other. A `target` is an outcome that
-was known at once.
+machine and says no zone; `request_id` names the request. Its rows follow each other, unless an asynchronous service
+logs twice in it, and others in between. A `target` is an outcome that was known at once.
 
 Sources: docs.bentoml.com, Monitoring and data collection; BentoML's `_internal/monitoring/default.py` and `base.py`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -84,7 +84,7 @@ def read_columns(body: bytes) -> Columns:
 def read_rows(body: bytes, columns: Columns, reading: Reading) -> Decoded:
     """Read lines of a data log as predictions, and outcomes where the monitor has a target.
 
-    The rows of one request must not be torn apart: which number a row has is told by those before it.
+    The rows of one request must not be torn apart: which number a row has is told by the others.
 
     Raises:
         DataError: there are more lines than can be read at once. A line that cannot be read is `rejected`.
@@ -92,42 +92,52 @@ def read_rows(body: bytes, columns: Columns, reading: Reading) -> Decoded:
     """
     zone = _zone(reading.time_zone)
     found = Decoded()
-    for request_id, rows in groupby(_readable(body, found), key=lambda row: row[1]["request_id"]):
-        numbered = list(rows)
-        ids = row_ids(request_id, len(numbered))
-        for prediction_id, (index, row) in zip(ids, numbered, strict=True):
-            try:
-                at = _local(row.get("timestamp"), zone)
-                prediction = _prediction(row, prediction_id, at, columns, reading)
-                label = _label(row, columns)
-            except DataError as error:
-                found.rejected.append(rejected(index, error))
-                continue
-            found.predictions.append(prediction)
-            found.prediction_lines.append(index)
-            if label is not None:
-                found.outcomes.append({"prediction_id": prediction_id, "known_at": at, "label": label})
-                found.outcome_lines.append(index)
+    readable = list(_readable(body, found))
+    rows = Counter(row["request_id"] for _, row in readable)
+    ids = {request_id: iter(row_ids(request_id, number)) for request_id, number in rows.items()}
+    for index, row in readable:
+        prediction_id = next(ids[row["request_id"]])
+        try:
+            at = _local(row.get("timestamp"), zone)
+            prediction = _prediction(row, prediction_id, at, columns, reading)
+            label = _label(row, columns)
+        except DataError as error:
+            found.rejected.append(rejected(index, error))
+            continue
+        found.predictions.append(prediction)
+        found.prediction_lines.append(index)
+        if label is not None:
+            found.outcomes.append({"prediction_id": prediction_id, "known_at": at, "label": label})
+            found.outcome_lines.append(index)
     found.rejected.sort(key=lambda each: each.index)
     return found
 
 
-def last_request(body: bytes) -> int:
-    """Return where the last request's lines begin; 0 when there is but one request."""
-    last, start = None, len(body)
-    while start:
-        begin = body.rfind(b"\n", 0, start - 1) + 1
-        line = body[begin:start].strip()
-        request_id = _request_id(line) if line else last
-        if last is not None and request_id != last:
-            return start
-        last, start = request_id, begin
-    return 0
+def between_requests(body: bytes, most: int) -> int:
+    r"""Return the last place, up to `most`, that no request has lines on both sides of; 0 where there is none.
+
+    >>> between_requests(b'{"request_id": "a"}\n{"request_id": "b"}\n{"request_id": "b"}\n', most=45)
+    20
+    """
+    written = body.split(b"\n")
+    requests = [_request_id(line) for line in written]
+    ends = {request_id: index for index, request_id in enumerate(requests)}
+    found = place = 0
+    end = -1
+    for index, (line, request_id) in enumerate(zip(written, requests, strict=True)):
+        if place > most:
+            break
+        if end < index:
+            found = place
+        end = max(end, ends[request_id] if request_id else index)
+        place += len(line) + 1
+    return found
 
 
 def _request_id(line: bytes) -> str:
+    """Return which request a line is of; empty where it is of none."""
     try:
-        return str(mapping(read_json(line, "line"), "line").get("request_id"))
+        return str(_row(line)["request_id"])
     except DataError:
         return ""
 
@@ -136,14 +146,17 @@ def _readable(body: bytes, found: Decoded) -> Iterator[tuple[int, Event]]:
     """Yield the lines that are rows of a request, and note the others."""
     for index, line in lines(body):
         try:
-            row = mapping(read_json(line, "line"), "line")
-            request_id = name_of(row.get("request_id"), "request_id")
-            if request_id in _NONE:
-                refuse("request_id", "is missing", request_id, "log within a request, which has an id")
+            yield index, _row(line)
         except DataError as error:
             found.rejected.append(rejected(index, error))
-            continue
-        yield index, row | {"request_id": request_id}
+
+
+def _row(line: bytes) -> Event:
+    row = mapping(read_json(line, "line"), "line")
+    request_id = name_of(row.get("request_id"), "request_id")
+    if request_id in _NONE:
+        refuse("request_id", "is missing", request_id, "log within a request, which has an id")
+    return row | {"request_id": request_id}
 
 
 def _prediction(row: Event, prediction_id: str, at: Instant, columns: Columns, reading: Reading) -> Event:

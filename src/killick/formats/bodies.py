@@ -6,15 +6,18 @@ Seldon protocol (`data: {names, ndarray | tensor}`), and plain JSON: a list of r
 What an answer means follows from the task. Of a binary model one float is the score, and two that add up to 1 are the
 probabilities of both classes: the second is the score. Of a multiclass model several floats are `scores`, by the
 classes' names where as many are known, else by their index. Of a regression every number is the score. Whole numbers,
-texts and booleans are decisions. An answer may give both: a label and its probabilities.
+texts and booleans are decisions. An answer may give both: a label and its probabilities. Several labels are no
+decision; `classes` of which there are as many as scores say whose these are, as TensorFlow's classifiers answer.
 
 Sources: `inference_rest.md` of the Open Inference Protocol; V1 of KServe's data plane
-(kserve.github.io/website/docs/concepts/architecture/data-plane/v1-protocol), which is TensorFlow Serving's.
+(kserve.github.io/website/docs/concepts/architecture/data-plane/v1-protocol), which is TensorFlow Serving's; its
+`api_rest.md`, and `signature_constants.py` for the outputs of a classifier.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from killick.errors import DataError
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
 # The probabilities of two classes add up to 1 as exactly as half floats and two printed decimals do.
 _SUM_TOLERANCE = 0.011
 _BOTH_CLASSES = 2
+# Which outputs may say whose the scores beside them are: of TensorFlow's classifiers and estimators, of Hugging Face's
+# zero-shot pipeline. Other texts may be reasons.
+_LABELS = frozenset({"classes", "all_classes", "labels"})
 NO_RESPONSE = "no response"
 """The `status` of a prediction of which only the request is known."""
 
@@ -216,15 +222,16 @@ def _output(name: str, vectors: list[list[Any]]) -> Tensor:
     width = widths.pop() if widths else 0
     values = [scalar(cell, name) for vector in vectors for cell in vector]
     # JSON writers drop the point of 1.0: one fraction makes the column one of floats.
-    return Tensor(name, len(vectors), width, values, any(isinstance(value, float) for value in values))
+    return Tensor(name, len(vectors), width, values, _have_fractions(values))
 
 
 def _answers(outputs: list[Tensor], reading: Reading) -> list[Event]:
     """Return each row's `score`, `scores` and `decision`, of each the first that the outputs hold."""
     rows: list[Event] = [{} for _ in range(outputs[0].rows)] if outputs else []
+    labels = next((output for output in outputs if _are_labels(output)), None)
     given: set[str] = set()
     for output in outputs:
-        for part, values in _parts(output, reading):
+        for part, values in _parts(output, reading, labels):
             if part not in given:
                 given.add(part)
                 for row, value in zip(rows, values, strict=True):
@@ -236,39 +243,47 @@ def _answers(outputs: list[Tensor], reading: Reading) -> list[Event]:
     return rows
 
 
-def _parts(output: Tensor, reading: Reading) -> Iterator[tuple[str, list[Any]]]:
+def _are_labels(output: Tensor) -> bool:
+    """Whether each row names several classes, each of them once."""
+    if output.width == 1 or output.name.rpartition(".")[2] not in _LABELS:
+        return False
+    are_texts = all(isinstance(value, str) for value in output.values)
+    return are_texts and all(len(set(vector)) == output.width for vector in output.vectors())
+
+
+def _parts(output: Tensor, reading: Reading, labels: Tensor | None) -> Iterator[tuple[str, list[Any]]]:
     """Yield what one output says of every row."""
     if output.width == 1:
         yield from _single(output.values, reading, is_real=output.is_real)
-    elif output.width > 1 and all(_is_number(value) for value in output.values):
-        yield from _several(output, reading)
+    elif output.width > 1 and _are_numbers(output.values):
+        yield from _several(output, reading, labels)
     elif output.width > 1:
-        # A label and its probability, as Clarify and many a handler write them.
-        yield "decision", output.values[:: output.width]
-        second = output.values[1 :: output.width]
-        if output.width == _BOTH_CLASSES and all(_is_number(value) for value in second):
-            yield "score", second
+        # A label and its probability, as Clarify and many a handler write them; Autopilot's lists may follow, as texts.
+        label, probability, *rest = (output.values[at :: output.width] for at in range(output.width))
+        if not _have_fractions(label) and _are_numbers(probability) and not any(map(_are_numbers, rest)):
+            yield "decision", label
+            if not rest:
+                yield "score", probability
 
 
 def _single(values: list[Scalar], reading: Reading, *, is_real: bool) -> Iterator[tuple[str, list[Any]]]:
-    numbers = all(_is_number(value) for value in values)
     if reading.task == "regression":
-        if numbers:
+        if _are_numbers(values):
             yield "score", [number(value, "response") for value in values]
-    elif reading.task == "binary" and is_real and numbers:
+    elif reading.task == "binary" and is_real and _are_numbers(values):
         yield "score", [number(value, "response") for value in values]
     else:
         whole = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
         yield "decision", whole
 
 
-def _several(output: Tensor, reading: Reading) -> Iterator[tuple[str, list[Any]]]:
-    vectors = [[number(value, output.name) for value in vector] for vector in output.vectors()]
+def _several(output: Tensor, reading: Reading, labels: Tensor | None) -> Iterator[tuple[str, list[Any]]]:
+    by_class = _by_class(output, reading, labels)
     if reading.task == "multiclass":
-        fits = len(reading.classes) == output.width
-        classes = reading.classes if fits else [str(at) for at in range(output.width)]
-        yield "scores", [_by_class(classes, vector) for vector in vectors]
+        known_scores = ({name: score for name, score in row.items() if score is not None} for row in by_class)
+        yield "scores", [scores or None for scores in known_scores]
     elif reading.task == "binary" and output.width == _BOTH_CLASSES:
+        vectors = [list(row.values()) for row in by_class]
         known = [vector for vector in vectors if None not in vector]
         if all(abs(sum(value for value in vector if value is not None) - 1) <= _SUM_TOLERANCE for vector in known):
             yield "score", [vector[1] for vector in vectors]
@@ -277,13 +292,24 @@ def _several(output: Tensor, reading: Reading) -> Iterator[tuple[str, list[Any]]
             yield "score", [vector[1] for vector in vectors]
 
 
-def _by_class(classes: Sequence[str], vector: list[float | None]) -> dict[str, float] | None:
-    scores = {name: score for name, score in zip(classes, vector, strict=True) if score is not None}
-    return scores or None
+def _by_class(output: Tensor, reading: Reading, labels: Tensor | None) -> list[dict[str, float | None]]:
+    """Return each row's numbers, by the labels beside them, the known names or their index."""
+    vectors = [[number(value, output.name) for value in vector] for vector in output.vectors()]
+    if labels is not None and labels.width == output.width:
+        # The likeliest class may be listed first; by their names they have the same order in every row.
+        named = zip(labels.vectors(), vectors, strict=True)
+        return [dict(sorted(zip(map(str, row), vector, strict=True), key=itemgetter(0))) for row, vector in named]
+    fits = len(reading.classes) == output.width
+    classes = reading.classes if fits else [str(at) for at in range(output.width)]
+    return [dict(zip(classes, vector, strict=True)) for vector in vectors]
 
 
-def _is_number(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+def _have_fractions(values: list[Scalar]) -> bool:
+    return any(isinstance(value, float) for value in values)
+
+
+def _are_numbers(values: list[Scalar]) -> bool:
+    return all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values)
 
 
 # ------------------------------------------------------------------------------------------------ predictions

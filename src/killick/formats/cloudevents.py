@@ -56,7 +56,11 @@ _LATENCY_MAX = HOUR
 _METADATA_MAX = 32
 # Somebody's key is no business of whoever looks at predictions, even where the operator forwards every header.
 _SECRET = re.compile(r"authorization|cookie|token|secret|password|api-?key|credential", re.IGNORECASE)
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*", re.IGNORECASE)
+# version "-" trace-id "-" parent-id "-" flags, https://www.w3.org/TR/trace-context/#traceparent-header: all in lower
+# case, no id all zeros, `ff` no version; and versions after `00` may have more, behind another dash.
+_TRACEPARENT = re.compile(
+    r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
 
 
 class Half(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -201,7 +205,7 @@ def _metadata(text: str) -> dict[str, str]:
 def _trace_id(attributes: Mapping[str, str], metadata: Mapping[str, str]) -> str | None:
     for parent in (metadata.get("traceparent", ""), attributes.get("traceparent", "")):
         if found := _TRACEPARENT.fullmatch(parent):
-            return found[1].lower()
+            return found[1]
     return metadata.get("x-b3-traceid") or metadata.get("x-request-id") or None
 
 

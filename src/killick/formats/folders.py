@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from killick.formats.bentoml import last_request
+from killick.formats.bentoml import between_requests
 from killick.formats.foreign import ROWS_MAX
 from killick.identity import derive_id
 
@@ -148,17 +148,19 @@ def producer_of(folder: Folder, file: Seen) -> str:
 def whole_requests(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Cut pieces of BentoML's lines between requests, so that no request's rows are torn apart.
 
-    What would be longer than a request can be is cut all the same: nobody's memory holds a file of one request.
+    Rows with less than a piece between them stay together, and the same file is cut in the same places each time. What
+    would be longer than a request can be is cut all the same: nobody's memory holds a file of one request.
 
     Args:
         pieces: whole lines, in their order.
     """
     held = b""
     for piece in pieces:
+        whole = len(held)
         held += piece
-        cut = last_request(held)
-        if len(held) - cut > _REQUEST_BYTES_MAX or held.count(b"\n", cut) > ROWS_MAX // 2:
-            cut = len(held)
+        cut = between_requests(held, whole)
+        if whole - cut > _REQUEST_BYTES_MAX or held.count(b"\n", cut, whole) > ROWS_MAX // 2:
+            cut = whole
         if cut:
             yield held[:cut]
             held = held[cut:]

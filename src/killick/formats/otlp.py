@@ -283,7 +283,8 @@ def _prediction(record: _Record, assignment: _Record | None) -> Event:
         name: read for name, value in _under(record, _SCORES) if (read := number(value, _SCORES + name)) is not None
     }:
         event["scores"] = scores
-    if metadata := {name: str(scalar(value, _METADATA + name)) for name, value in _under(record, _METADATA)}:
+    # The wire leaves out what is null, and writes scalars as text.
+    if metadata := {name: scalar(value, _METADATA + name) for name, value in _under(record, _METADATA)}:
         event["metadata"] = metadata
     if record.trace_id:
         event["trace_id"] = record.trace_id

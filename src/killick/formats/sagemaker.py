@@ -2,7 +2,8 @@
 
 A captured request may hold several rows: CSV lines, or the instances of a JSON body. Its id is the caller's
 `inferenceId` where there is one, else the `eventId`, which is how SageMaker itself joins labels. CSV columns are named
-by the model's features in their order; an unknown number of them as Spark does, `_c0`, `_c1` ...
+by a header of the model's features, else by these in their order; an unknown number of them as Spark does, `_c0`,
+`_c1` ...
 
 Sources: docs.aws.amazon.com/sagemaker/latest/dg: model-monitor-data-capture, model-monitor-pre-and-post-processing
 (the record and its keys), model-monitor-model-quality-merge (ground truth).
@@ -137,7 +138,7 @@ def _content(node: object, place: str, reading: Reading) -> Any:  # noqa: ANN401
     if encoding == "BASE64":
         held = from_base64(data, f"{place}.data")
     elif isinstance(data, str):
-        held = data.encode("utf-8", errors="replace")
+        held = data.encode()
     else:
         return data if encoding == "JSON" and data is not None else refuse(f"{place}.data", "must be a text")
     if encoding == "CSV" or (encoding == "BASE64" and content_type in ("text/csv", "text/plain")):
@@ -160,7 +161,8 @@ def _json(held: bytes, place: str) -> Any:  # noqa: ANN401 - any JSON value
     return read_json(held, place)
 
 
-def _csv(held: bytes, place: str, reading: Reading) -> list[list[Scalar]]:
+def _csv(held: bytes, place: str, reading: Reading) -> list[list[Scalar]] | list[dict[str, Scalar]]:
+    """Return the rows, by name where the first of them is a header: it may have the features in any order."""
     try:
         rows = [row for row in csv.reader(io.StringIO(held.decode(), newline=""), strict=True) if row]
     except UnicodeDecodeError:
@@ -169,9 +171,12 @@ def _csv(held: bytes, place: str, reading: Reading) -> list[list[Scalar]]:
         refuse(place, f"is no CSV: {error}")
     if len(rows) > ROWS_MAX:
         refuse(place, f"has more than {ROWS_MAX} rows")
-    if rows and reading.features and set(rows[0]) == set(reading.features):
-        rows = rows[1:]
-    return [[_cell(cell, place) for cell in row] for row in rows]
+    cells = [[_cell(cell, place) for cell in row] for row in rows]
+    if not rows or sorted(rows[0]) != sorted(reading.features):
+        return cells
+    if any(len(row) != len(rows[0]) for row in rows):
+        refuse(place, f"has rows of other lengths than its header, which names {len(rows[0])} columns")
+    return [dict(zip(rows[0], row, strict=True)) for row in cells[1:]]
 
 
 def _cell(written: str, place: str) -> Scalar:
@@ -194,7 +199,7 @@ def _labels(data: dict[str, Any]) -> list[Scalar]:
     if encoding == "BASE64":
         held = from_base64(held, place).decode("utf-8", errors="replace")
     if isinstance(held, str) and encoding == "JSON":
-        held = read_json(held.encode("utf-8", errors="replace"), place)
+        held = read_json(held.encode(), place)
     if not isinstance(held, str):
         values = held if isinstance(held, list) else [held]
         return [scalar(value, place) for value in values]

@@ -6,6 +6,7 @@ are refused, a thousand at most are named: more help nobody, and an answer must 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 NAMED_MAX = 1000
 # A reason is read in a log line.
 _SHOWN_MAX = 60
+# Every escape of a JSON text, the lone half of a surrogate pair as a group of its own.
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -96,3 +101,12 @@ def shown(value: object) -> str:
     # Of a long text its beginning is enough: repr of 64 KiB would be made for nothing.
     text = repr(value[:_SHOWN_MAX] if isinstance(value, str) else value)
     return text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 1] + "…"
+
+
+def whole_characters(body: bytes) -> bytes:
+    r"""Write NUL for every half of a surrogate pair in JSON: its row is then read, and refused alone.
+
+    >>> whole_characters(rb'["\ud83d", "\ud83d\ude00"]')
+    b'["\\u0000", "\\ud83d\\ude00"]'
+    """
+    return _ESCAPES.sub(lambda found: b"\\u0000" if found[1] else found[0], body)

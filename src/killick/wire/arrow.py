@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from killick.telemetry.quarantine import Mask, Quarantine
     from killick.wire.values import Kind
 
-# How much text a body may unfold to: what a dictionary of words saves on the wire, and no more.
+# How much a body may unfold to: what a dictionary of words saves on the wire, and no more.
 _TEXT_FREE, _TEXT_EACH = 32 * 2**20, 10
+_NUMBER_BYTES = 8
 # Metadata as JSON: nothing but scalars is let in, and so nothing else is allocated.
 _READ_TEXTS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[str, str | int | float | bool | None])
 # The years 1 and 10000, in days since 1970: beyond them neither Python nor a time zone has days.
@@ -75,12 +76,12 @@ def _refuse_unfolding(frame: pl.DataFrame, size: int) -> None:
     unfolded = sum(plain.row(0)) if plain.height else 0
     unfolded += sum(map(_unfolded, frame.select(~texts).iter_columns()))
     if unfolded > _TEXT_FREE + _TEXT_EACH * size:
-        problem = f"is an Arrow stream of {size / 2**20:.1f} MiB, whose texts unfold to far more"
+        problem = f"is an Arrow stream of {size / 2**20:.1f} MiB, whose texts or lists unfold to far more"
         raise DataError(Mistake("body", problem, hint="send fewer rows at a time, or shorter texts"))
 
 
 def _unfolded(column: pl.Series) -> int:
-    """Return how many bytes of text a column is, without unfolding it."""
+    """Return how many bytes of text a column is, or of lists that hold nothing but nulls, without unfolding it."""
     column = _plain(column)
     dtype = column.dtype
     if isinstance(dtype, pl.String):
@@ -97,6 +98,8 @@ def _unfolded(column: pl.Series) -> int:
         inner = [column.explode()]
     elif isinstance(dtype, pl.Array) and not dtype.inner.is_numeric():
         inner = [column.arr.explode()]
+    if isinstance(dtype, pl.List | pl.Array) and isinstance(dtype.inner, pl.Null):
+        return _NUMBER_BYTES * len(inner[0])  # of which none is on the wire
     return sum(map(_unfolded, inner))
 
 
@@ -230,14 +233,10 @@ class Framed:
     def _lists(self, series: pl.Series, field: str) -> pl.Series:
         lists = series.arr.to_list() if isinstance(series.dtype, pl.Array) else series
         inner = getattr(lists.dtype, "inner", None)
-        if inner is None or not inner.is_numeric():
-            empty = isinstance(inner, pl.Null) and not lists.list.len().fill_null(0).any()
-            if not empty:
-                self.quarantine.refuse(series.is_not_null(), field, NO_LIST)
-                return self._none(series, "feature", field)
-        numbers = lists.cast(pl.List(pl.Float64))
-        gaps = numbers.list.drop_nulls().list.len() < numbers.list.len()
-        self.quarantine.refuse(gaps.fill_null(value=False), field, NO_LIST)
+        if inner is None or not (inner.is_numeric() or isinstance(inner, pl.Null)):
+            self.quarantine.refuse(series.is_not_null(), field, NO_LIST)
+            return self._none(series, "feature", field)
+        numbers = lists.cast(pl.List(pl.Float64)).list.eval(pl.element().fill_nan(None))
         self.quarantine.refuse((numbers.list.len() > LIST_MAX).fill_null(value=False), field, LIST_TOO_LONG)
         return numbers
 

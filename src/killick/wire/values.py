@@ -2,7 +2,8 @@
 
 A column is read as one of five kinds. *Text* may be written as whole numbers (ids often are); a *number* is a number; a
 *time* is whole microseconds or ISO 8601; a *word* is any scalar, stored as text (decisions, labels); a *feature* is a
-scalar or a list of numbers, stored in one of few types, so that batches can be put one below the other.
+scalar or a list of numbers, some of which may be missing, stored in one of few types, so that batches can be put one
+below the other.
 """
 
 from __future__ import annotations
