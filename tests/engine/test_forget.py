@@ -1,11 +1,14 @@
 """A person who asks to be forgotten is in no file any more, and what was counted stays counted."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import msgspec
 import polars as pl
 import pytest
 
+from killick.adapters.control import open_control
 from killick.clock import HOUR
 from killick.engine.aging import compact, expire
 from killick.engine.forget import forget
@@ -61,11 +64,26 @@ def test_a_person_is_in_no_file_any_more(post, tmp_path):
     assert files_with(tmp_path, WHO, "anna-")
     gone = forget(post.world, WHO, actor="dpo", now=NOW, salt=b"random")
     assert (gone.models, gone.rows) == (1, 6)
-    assert files_with(tmp_path / "telemetry", WHO, "anna-") == []
+    assert files_with(tmp_path, WHO, "anna-") == []
     with post.world.control.transaction() as t:
         assert t.quarantined(MODEL, 9) == []
         assert WHO not in str(t.ledger())
         assert "anna-" not in str(t.ledger())
+
+
+def test_who_reads_the_store_all_the_while_is_told_of(post, tmp_path):
+    """His snapshot keeps the journal from being emptied, and so what was removed in it: it is asked for again later."""
+    with post.world.control.transaction() as t:
+        t.quarantine(MODEL, [Quarantined(NOW, f"bad value {WHO}".encode())], keep=9)
+    world = replace(post.world, control=open_control(tmp_path / "control.sqlite", patience_seconds=0.1))
+    with closing(sqlite3.connect(tmp_path / "control.sqlite", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM quarantine").fetchone()
+        with pytest.raises(OutsideError, match="its log still holds what was removed"):
+            forget(world, WHO, actor="dpo", now=NOW, salt=b"random")
+    assert files_with(tmp_path, WHO) == ["control.sqlite-wal"]
+    forget(world, WHO, actor="dpo", now=NOW, salt=b"other")
+    assert files_with(tmp_path, WHO) == []
 
 
 def test_what_was_counted_stays_counted_and_the_ledger_verifies(post):

@@ -87,6 +87,7 @@ def forget(world: World, entity_id: str, *, actor: str, now: Instant, salt: byte
     with world.control.transaction() as t:
         reason = f"{total.rows} rows of {total.files} files were removed; what was counted stays counted"
         Book(t, "", now, actor=actor).note("forget", f"entity-{token}", reason, rows=total.rows, files=total.files)
+    world.control.scrub()
     return total
 
 

@@ -86,6 +86,9 @@ class MemoryControl:
                 transaction.is_open = False
                 self._owner = None
 
+    def scrub(self) -> None:
+        """Do nothing: there is no journal."""
+
 
 class MemoryTransaction:
     """A `Transaction` in memory. `killick.ports.control.Transaction` says all that each method promises."""
