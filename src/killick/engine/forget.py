@@ -6,9 +6,9 @@ them, and those that come later when they are taken (`engine/forgotten.py`); so 
 nobody. What cannot be told apart goes for everybody: values that were refused, in quarantine and in the answers to
 deliveries, and the halves that wait for their other halves.
 
-What stays is under no name: profiles, which are sums, though the sum of an hour in which a segment had one row is that
-row's; and the 64 bits by which a prediction is known as counted and its version, by which whoever has an id can find
-that it was there. The ledger says that it was done, by whom and how many rows it was, and not of whom: the entity is
+What stays is under no name: profiles and references, which are sums and quantiles, though the sum of an hour in which a
+segment had one row is that row's; and the 64 bits by which a prediction is known as counted and its version, by which
+whoever has an id can find that it was there. The ledger says that it was done, by whom and how many rows it was, and not of whom: the entity is
 named there by a keyed hash, and the key is not kept.
 
 Not reached: what is on its way in while it is asked for; for ten minutes, a file whose writer died or was overtaken
@@ -69,7 +69,8 @@ def forget(world: World, entity_id: str, *, actor: str, now: Instant, salt: byte
         salt: random bytes that nobody keeps: without them nobody can try ids against the ledger.
 
     Raises:
-        OutsideError: archive or store failed; what was removed is removed, and asking again does the rest.
+        OutsideError: archive or store failed, or the store is read all the while, so that its journal cannot be
+            emptied; what was removed is removed, and asking again does the rest.
     """
     with world.control.transaction() as t:
         models = [model for model in t.models() if model]
