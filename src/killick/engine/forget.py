@@ -8,8 +8,8 @@ deliveries, and the halves that wait for their other halves.
 
 What stays is under no name: profiles and references, which are sums and quantiles, though the sum of an hour in which a
 segment had one row is that row's; and the 64 bits by which a prediction is known as counted and its version, by which
-whoever has an id can find that it was there. The ledger says that it was done, by whom and how many rows it was, and not of whom: the entity is
-named there by a keyed hash, and the key is not kept.
+whoever has an id can find that it was there. The ledger says that it was done, by whom and how many rows it was, and
+not of whom: the entity is named there by a keyed hash, and the key is not kept.
 
 Not reached: what is on its way in while it is asked for; for ten minutes, a file whose writer died or was overtaken
 before it was in the manifest; an outcome whose prediction has expired, for then nobody knows whose it is, until it
