@@ -117,17 +117,6 @@ def test_forgetting_again_finds_nothing_more(post):
     assert (again.models, again.rows, again.files) == (0, 0, 0)
 
 
-def test_a_label_that_comes_after_all_is_no_way_back(post):
-    """The identity is known as counted; the label is counted, and no row of theirs is there."""
-    forget(post.world, WHO, actor="dpo", now=NOW, salt=b"random")
-    post.turn_out({"anna-2": 1})
-    post.profile()
-    compact(post.world, MODEL, PREDICTIONS, NOW + 9 * HOUR)
-    with post.world.control.transaction() as t:
-        batches = t.batches(MODEL, PREDICTIONS)
-    assert all("anna-2" not in post.world.archive.read(batch.path)["prediction_id"] for batch in batches)
-
-
 def label_rows(post) -> list[str]:
     """Of which predictions there is a row of an outcome."""
     with post.world.control.transaction() as t:
