@@ -7,8 +7,10 @@ failure of the store is an `OutsideError`. Cost: one fsync for a transaction tha
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from contextlib import contextmanager, suppress
+import time
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -34,6 +36,8 @@ __all__ = ["SqlControl", "open_control"]
 _PATIENCE_SECONDS = 30.0
 # Nothing of ours computes so long between two statements: who is silent longer is stopped, or his host is gone.
 _SILENCE_SECONDS = 120
+# A checkpoint of somebody else's takes some milliseconds.
+_LOOK_AGAIN_SECONDS = 0.05
 # 64 MiB: the manifest, a busy week of deliveries and the index of profiles stay in memory.
 _CACHE_KIBIBYTES = 64 * 1024
 # "killick" on a telephone keypad: whoever else takes advisory locks in the same database will hardly have chosen it.
@@ -123,6 +127,28 @@ class SqlControl:
         finally:
             self._owner = None
             self._turn.release()
+
+    def scrub(self) -> None:
+        """Write SQLite's log back into its file and empty it. The log of PostgreSQL is its server's affair.
+
+        Raises:
+            OutsideError: somebody has been reading or writing all the time; the log is as it was.
+        """
+        if self._file is None:
+            return
+        until = time.monotonic() + self._patience_seconds
+        address = f"{self._file.resolve().as_uri()}?mode=rw"
+        try:
+            # Of its own, outside any transaction.
+            with closing(sqlite3.connect(address, self._patience_seconds, uri=True)) as connection:
+                # SQLite waits for readers and writers, and not for who does the same.
+                while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    if time.monotonic() > until:
+                        problem = "is in use all the time, and its log still holds what was removed"
+                        raise OutsideError(f"control store {self.name} {problem}; ask again later")
+                    time.sleep(_LOOK_AGAIN_SECONDS)
+        except sqlite3.Error as error:
+            raise OutsideError(f"control store {self.name} could not empty its log: {error}") from error
 
     def migrate(self) -> None:
         """Bring the schema up to date: one SELECT when it is; Alembic, slow to import, is met only when it is not."""

@@ -29,7 +29,8 @@ def forget_entity(store: Path, control: str | None, entity_id: str, by: str | No
         said = (
             f"{counted(gone.rows, 'row')} of {counted(gone.models, 'model')} removed from {counted(gone.files, 'file')}"
         )
-        out().print(f"{said}. What was counted stays counted. Rows that a client still holds in its spool come again.")
+        out().print(f"{said}. What was counted stays counted, and labels that come later are dropped.")
+        out().print("Predictions that a client still holds in its spool come again.")
     else:
         out().print("No row of this entity was found. That it was asked for is in the ledger.")
     return HOLDS

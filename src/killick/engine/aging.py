@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from killick.clock import DAY, HOUR, Window
-from killick.engine.identities import OUTCOME_IDS, PREDICTION_IDS
+from killick.engine.identities import RUNS
 from killick.engine.receive import GAUGES, OUTCOMES, PREDICTIONS, SHADOWS
 from killick.engine.turns import old_before, read_turn, write_turn
 from killick.errors import StaleWrite
@@ -151,7 +151,7 @@ def expire(world: World, watched: Watched, before: Instant) -> None:
     """Drop rows, identities and profiles that are wholly older than an instant."""
     model, ever = watched.spec.model, Window(-(2**62), before)
     with world.control.transaction() as t:
-        for kind in (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES, PREDICTION_IDS, OUTCOME_IDS):
+        for kind in (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES, *RUNS):
             old = [batch.batch_id for batch in t.batches(model, kind, ever) if batch.window.end <= before]
             t.replace_batches(old)
         t.expire_profiles(model, before)

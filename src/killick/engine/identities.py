@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 
     Keys = NDArray[np.uint64]
 
-PREDICTION_IDS, OUTCOME_IDS = RUNS = ("prediction-ids", "outcome-ids")
+PREDICTION_IDS, OUTCOME_IDS, FORGOTTEN_IDS = RUNS = ("prediction-ids", "outcome-ids", "forgotten-ids")
 KEY = "key"
+# The time of a prediction of which no more than key and version is known: no label of it is counted any more.
+FORGOTTEN = -(2**62)
 # Merging what is larger would hold a round up for longer than a tenth of a second.
 _RUN_ROWS_MAX = 1 << 21
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from killick.engine.identities import KEY
+from killick.engine.identities import FORGOTTEN, KEY
 from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, LABEL, SCORE
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def join(predictions: pl.DataFrame, labels: pl.DataFrame, counted: pl.DataFrame,
     now = latest_of(pl.concat([known, labels]))
     changed = now.join(before, on=[*LABEL_SCHEMA], how="anti", maintain_order="left")
     outdated = before.join(changed, on=KEY, how="semi", maintain_order="left")
-    old, new = counted.drop(IS_SHADOW), fresh.drop(AT, IS_SHADOW)
+    old, new = counted.filter(pl.col(EVENT_TIME) != FORGOTTEN).drop(IS_SHADOW), fresh.drop(AT, IS_SHADOW)
     gained = [old.join(changed, on=KEY, maintain_order="left"), new.join(now, on=KEY, maintain_order="left")]
     awaited = labels.select(KEY).unique()
     return Joined(

@@ -15,7 +15,6 @@ from killick.engine.serve import RECORDED, score
 from killick.engine.steer import restore, steer
 from killick.errors import CallError, Mistake
 from killick.identity import fingerprint
-from killick.ports.archive import is_run
 from killick.registry.versions import Version
 from killick.telemetry.columns import EVENT_TIME, LABEL, SCORE
 from killick.telemetry.door import arrange
@@ -92,17 +91,15 @@ def sweep(world: World, *, at_once: bool = False) -> list[str]:
 
     Args:
         world: where they are.
-        at_once: remove what holds rows however lately it left the manifest, whoever may be reading it, and spare
-            what may still come into it for ten minutes only.
+        at_once: remove it however lately it left the manifest, whoever may be reading it, and spare what may still
+            come into it for ten minutes only.
 
     Returns:
         the paths of what was removed.
     """
     with world.control.transaction() as t:
         known, left = t.paths(), set(t.removed())
-        due = set(t.removed(_READ_FOR_SECONDS))
-    if at_once:
-        due |= {path for path in left if not is_run(path)}
+        due = left if at_once else set(t.removed(_READ_FOR_SECONDS))
     gone = due - known
     for path in sorted(gone):
         world.archive.remove(path)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from killick.clock import Window
+from killick.engine.forgotten import drop_late
 from killick.engine.growth import growth_of
-from killick.engine.identities import KEY, OUTCOME_IDS, PREDICTION_IDS, Identities, keys_of
+from killick.engine.identities import KEY, RUNS, Identities, keys_of
 from killick.engine.joining import (
     AT,
     FIRST_KNOWN,
@@ -80,6 +81,7 @@ class _Taken:
     revision: int
     known: Identities
     latest: Identities
+    forgotten: Identities
     live: str
 
 
@@ -103,6 +105,8 @@ def profile_pending(world: World, watched: Watched, now: Instant, most: int = _R
         OutsideError: archive or store failed; nothing was changed.
     """
     taken = _take(world, watched.spec, now, most)
+    while drop_late(world, taken.batches, taken.forgotten):
+        taken = _take(world, watched.spec, now, most)
     if not taken.batches:
         return Round()
     rows = predictions_of(world, taken.batches, watched.scale)
@@ -146,9 +150,9 @@ def profile_first(world: World, watched: Watched, now: Instant) -> Round:
 def _take(world: World, spec: Spec, now: Instant, most: int) -> _Taken:
     with world.control.transaction() as t:
         turn, revision = read_turn(t, spec.model)
-        known, latest = (Identities(kind, tuple(t.batches(spec.model, kind))) for kind in (PREDICTION_IDS, OUTCOME_IDS))
+        known, latest, forgotten = (Identities(kind, tuple(t.batches(spec.model, kind))) for kind in RUNS)
         live = Book(t, spec.model, now).alias("live").version or RECORDED
-        return _Taken(t.pending(spec.model, rows=most), turn, revision, known, latest, live)
+        return _Taken(t.pending(spec.model, rows=most), turn, revision, known, latest, forgotten, live)
 
 
 def predictions_of(world: World, batches: Iterable[Batch], scale: Scale | None = None) -> pl.DataFrame:

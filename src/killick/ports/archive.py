@@ -130,12 +130,3 @@ def run_path(model: str, kind: str, run_id: str) -> str:
     'model=loans/kind=prediction-ids/run-1.npy'
     """
     return f"model={quote(model, safe='')}/kind={quote(kind, safe='')}/{quote(run_id, safe='')}.npy"
-
-
-def is_run(path: str) -> bool:
-    """Whether a path is that of a run, which holds numbers and no row.
-
-    >>> is_run(run_path("loans", "prediction-ids", "run-1"))
-    True
-    """
-    return path.endswith(".npy")

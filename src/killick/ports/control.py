@@ -317,6 +317,14 @@ class Control(Protocol):
         """
         ...
 
+    def scrub(self) -> None:
+        """See to it that the store's own journal holds nothing any more that was removed from the store.
+
+        Raises:
+            OutsideError: others have been busy with the store for too long, and the journal still holds it.
+        """
+        ...
+
 
 def merge_stretches(stretches: Iterable[Stretch]) -> list[Stretch]:
     """Join what follows without a gap; stretches come in the order of their names and firsts.

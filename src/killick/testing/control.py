@@ -67,11 +67,7 @@ class MemoryControl:
 
     @contextmanager
     def transaction(self) -> Iterator[MemoryTransaction]:
-        """Begin a transaction; it commits when the block ends, and rolls back when the block raises.
-
-        Raises:
-            IllegalMove: this thread is inside a transaction of this store already.
-        """
+        """Begin a transaction, which the block's end commits; one inside another of the same thread is refused."""
         if self._owner == threading.get_ident():
             raise IllegalMove("a transaction is open in this thread already; pass it on instead of beginning another")
         with self._turn:
@@ -85,6 +81,9 @@ class MemoryControl:
             finally:
                 transaction.is_open = False
                 self._owner = None
+
+    def scrub(self) -> None:
+        """Do nothing: there is no journal."""
 
 
 class MemoryTransaction:
