@@ -1,18 +1,23 @@
 """What a round may meet: odd types, odd labels, thousands of versions, batches that cannot be profiled."""
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from killick.clock import DAY, HOUR
 from killick.engine.aging import expire
 from killick.engine.profiling import profile_first, profile_pending
-from killick.engine.receive import OUTCOMES, PREDICTIONS
-from killick.engine.turns import OWNERS_MAX, read_turn
+from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, commit
+from killick.engine.turns import OWNERS_MAX, Watched, read_turn
 from killick.errors import StaleWrite
 from killick.profiles.profile import Profile
+from killick.spec.document import Band
 from killick.telemetry.columns import KNOWN_AT, LABEL, VERSION
 from killick.telemetry.segments import REST
-from tests.engine.telemetry import MODEL, NOW, REFERENCE, Post, names, outcomes, predictions
+from tests.engine.telemetry import MODEL, NOW, REFERENCE, SPEC, Post, names, outcomes, predictions
 
 
 def total(post: Post) -> Profile:
@@ -47,6 +52,66 @@ def test_what_a_value_counts_as_does_not_depend_on_what_came_beside_it(apart):
         separate.send(PREDICTIONS, rows)
         separate.profile()
     assert (counted.counts == total(separate).counts).all()
+
+
+# What one delivery may have in a column: of one type each, as the wire gives them.
+COLUMNS = st.one_of(
+    *(
+        st.lists(st.none() | values, min_size=3, max_size=3)
+        for values in (
+            st.booleans(),
+            st.sampled_from([0, 1, 2**53 + 1, 2**60 + 1]),
+            st.sampled_from([0.0, 1.0, 0.1, 2.0**60]),
+            st.sampled_from(["1", "1.0", "true", "Oslo"]),
+            st.just([1.0, 2.0]),
+        )
+    )
+)
+# The first is a category, the second a number, by the third rows are grouped, and nobody asks for the last.
+MEASURED = ("city", "income", "zone", "note")
+ZONES = [(("zone", value),) for value in ("1", "1.0", "true", str(2**53 + 1), str(2**60), str(2**60 + 1))]
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(*[COLUMNS] * len(MEASURED)), min_size=1, max_size=5), st.data())
+def test_however_deliveries_are_grouped_their_profiles_are_the_same(columns, data):
+    """In commits as in rounds: whatever types they have, and which of them came together."""
+    deliveries = [
+        Delivery(
+            MODEL,
+            PREDICTIONS,
+            "host",
+            at,
+            predictions(names(3 * at, 3 * at + 3)).with_columns(
+                pl.Series(name, values) for name, values in zip(MEASURED, one, strict=True)
+            ),
+        )
+        for at, one in enumerate(columns)
+    ]
+    watched = Watched(
+        replace(SPEC, segments=((Band("zone", "zone"),),)), REFERENCE.scale, [*REFERENCE.profiles, *ZONES]
+    )
+    alone, grouped = Post.in_memory(), Post.in_memory()
+    alone.watched = grouped.watched = watched
+    for one in deliveries:
+        commit(alone.world, [one], NOW)
+        alone.profile()
+    while deliveries:
+        size = data.draw(st.integers(1, len(deliveries)))
+        commit(grouped.world, deliveries[:size], NOW)
+        deliveries = deliveries[size:]
+        if data.draw(st.booleans()):
+            grouped.profile()
+    grouped.profile()
+    assert grouped.counted() == alone.counted()
+
+
+def test_what_nobody_measures_may_be_of_any_type():
+    """A list in one batch and a text in the next are one round."""
+    post = Post.in_memory()
+    for at, note in enumerate(["much", [1.0, 2.0]] * 3):
+        post.send(PREDICTIONS, predictions(names(at, at + 1)).with_columns(pl.Series("note", [note])))
+    assert profile_pending(post.world, post.watched, NOW).batches == 6
 
 
 def test_labels_that_are_none_of_the_task_are_told():

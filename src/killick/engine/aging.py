@@ -14,7 +14,7 @@ import polars as pl
 
 from killick.clock import DAY, HOUR, Window
 from killick.engine.identities import OUTCOME_IDS, PREDICTION_IDS
-from killick.engine.receive import GAUGES, OUTCOMES, PREDICTIONS, SHADOWS
+from killick.engine.receive import GAUGES, OUTCOMES, PREDICTIONS, SHADOWS, sharing
 from killick.engine.turns import old_before, read_turn, write_turn
 from killick.errors import StaleWrite
 from killick.identity import derive_id
@@ -118,14 +118,19 @@ def _worthwhile(run: list[Batch], files_min: int) -> Iterator[list[Batch]]:
 
 
 def _merge_files(world: World, group: Sequence[Batch]) -> int:
-    """Merge files, unless they are of types that nothing can hold together; return how many went."""
+    """Merge files, each with those of its types; return how many went."""
+    tables = [world.archive.read(batch.path) for batch in group]
+    return sum(
+        _merge_alike(world, [group[at] for at in places], [tables[at] for at in places])
+        for places in sharing(tables)
+        if len(places) > 1
+    )
+
+
+def _merge_alike(world: World, group: Sequence[Batch], tables: Sequence[pl.DataFrame]) -> int:
     first = group[0]
     names = [batch.batch_id for batch in group]
-    tables = [world.archive.read(batch.path) for batch in group]
-    try:
-        table = pl.concat(tables, how="diagonal_relaxed")
-    except pl.exceptions.PolarsError:
-        return 0  # such as a list and a text; each is read as it is
+    table = pl.concat(tables, how="diagonal_relaxed")
     # Each host writes a file of its own, so that who is too late can remove it.
     batch_id = derive_id("batch", first.model, first.kind, "merged", world.host, *names)
     path = world.archive.write(first.model, first.kind, batch_id, table)

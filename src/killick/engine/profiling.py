@@ -8,7 +8,9 @@ each once, and over the latest label of each.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -33,7 +35,18 @@ from killick.engine.serve import RECORDED
 from killick.engine.turns import OWNERS_MAX, grown_profiles, read_turn, write_turn
 from killick.errors import OutsideError, StaleWrite
 from killick.profiles.categorical import CategoricalScale, as_text
-from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, LABEL, PREDICTION_ID, ROLE, SCORE, VERSION
+from killick.telemetry.columns import (
+    EVENT_TIME,
+    KNOWN_AT,
+    LABEL,
+    LATENCY,
+    PREDICTION_ID,
+    ROLE,
+    SCORE,
+    STATUS,
+    VERSION,
+    WEIGHT,
+)
 from killick.telemetry.labels import label_numbers
 from killick.telemetry.segments import REST, code_segments
 
@@ -51,6 +64,8 @@ if TYPE_CHECKING:
 
 # A round holds its rows in memory: half a million of forty columns are some 200 MB.
 _ROWS_MAX = 500_000
+# What is measured of a prediction beside its features.
+_PARTS = (PREDICTION_ID, EVENT_TIME, SCORE, VERSION, ROLE, LATENCY, STATUS, WEIGHT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +120,7 @@ def profile_pending(world: World, watched: Watched, now: Instant, most: int = _R
     taken = _take(world, watched.spec, now, most)
     if not taken.batches:
         return Round()
-    rows = predictions_of(world, taken.batches, watched.scale)
+    rows = predictions_of(world, taken.batches, watched)
     predictions = rows.with_columns(pl.col(VERSION).fill_null(taken.live), pl.col(ROLE).fill_null("live"))
     labels, unusable = _labels(world, taken.batches, watched.spec)
     turn = _next(taken.turn, predictions, now)
@@ -151,31 +166,42 @@ def _take(world: World, spec: Spec, now: Instant, most: int) -> _Taken:
         return _Taken(t.pending(spec.model, rows=most), turn, revision, known, latest, live)
 
 
-def predictions_of(world: World, batches: Iterable[Batch], scale: Scale | None = None) -> pl.DataFrame:
+def predictions_of(world: World, batches: Iterable[Batch], watched: Watched | None = None) -> pl.DataFrame:
     """Return the predictions of batches, in their order, with the parts that every one has.
 
-    With a scale each batch's columns are put into the form in which it measures them: what a value counts as must not
-    depend on what came in the same round.
+    Of a model that is watched they hold what is measured, each batch's in the form in which it is: what a value counts
+    as must not depend on what came in the same round, and what nobody measures may be of any type.
     """
-    tables = [world.archive.read(batch.path) for batch in batches if batch.kind in (PREDICTIONS, SHADOWS)]
-    if scale:
-        tables = [_conformed(table, scale) for table in tables]
+    read = (world.archive.read(batch.path) for batch in batches if batch.kind in (PREDICTIONS, SHADOWS))
+    tables = [_measured(table, watched) if watched else table for table in read]
     texts = dict.fromkeys((PREDICTION_ID, VERSION, ROLE), pl.String)
     empty = pl.DataFrame(schema=texts | {EVENT_TIME: pl.Int64, SCORE: pl.Float64})
     return pl.concat([empty, *tables], how="diagonal_relaxed")
 
 
-def _conformed(table: pl.DataFrame, scale: Scale) -> pl.DataFrame:
-    forms = []
-    for part in scale.features:
-        series = table.get_column(part.column, default=None)
-        if series is None or series.dtype.is_nested():
-            continue
-        if isinstance(part, CategoricalScale):
-            forms.append(as_text(series).alias(part.column))
-        elif not series.dtype.is_float():
-            forms.append(series.cast(pl.Float64, strict=False))
-    return table.with_columns(forms)
+def _measured(table: pl.DataFrame, watched: Watched) -> pl.DataFrame:
+    """Return the columns that are measured or grouped by: categories as text, the others as numbers."""
+    is_text = {part.column: isinstance(part, CategoricalScale) for part in watched.scale.features}
+    for band in chain.from_iterable(watched.spec.segments):
+        is_text.setdefault(band.column, not band.bins)
+    columns = {name: table[name] for name in (*_PARTS, *is_text) if name in table.columns}
+    for name in columns.keys() & is_text.keys() - set(_PARTS):
+        columns[name] = _text(columns[name]) if is_text[name] else _number(columns[name])
+    return table.select(columns.values())
+
+
+def _text(series: pl.Series) -> pl.Series:
+    # A list is no category and no segment that anybody knows, and no text has a NUL.
+    return _instead(series, "\0") if series.dtype.is_nested() else as_text(series)
+
+
+def _number(series: pl.Series) -> pl.Series:
+    return _instead(series, math.nan) if series.dtype.is_nested() else series.cast(pl.Float64, strict=False)
+
+
+def _instead(series: pl.Series, value: str | float) -> pl.Series:
+    """Return a value wherever a column has one."""
+    return pl.select(pl.when(series.is_not_null()).then(pl.lit(value)).alias(series.name)).to_series()
 
 
 def _labels(world: World, batches: Iterable[Batch], spec: Spec) -> tuple[pl.DataFrame, int]:

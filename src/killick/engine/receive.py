@@ -50,6 +50,8 @@ _FORGOTTEN = b'{"accepted":0}'
 _WAITING_MAX = 10_000
 # One file holds no more of a group: the rest is the next group's, so that no one waits for all.
 _GROUP_ROWS_MAX = 500_000
+# A float holds every whole number up to here.
+_EXACT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +146,20 @@ def _take(t: Transaction, delivery: Delivery, answer: Receipt, now: Instant) -> 
 
 
 def _written(world: World, deliveries: Iterable[tuple[int, Delivery]], now: Instant, attempt: int) -> list[Batch]:
-    """Write the rows of each model and kind into one file."""
+    """Write the rows of each model and kind into one file for each of their types."""
     groups: dict[tuple[str, str], list[tuple[Delivery, pl.DataFrame]]] = {}
     for at, one in deliveries:
         # Of two that came together the later is later.
         for kind, table in _by_kind(one, now + at):
             if table.height:
                 groups.setdefault((one.model, kind), []).append((one, table))
+    files = [
+        (model, kind, [group[at] for at in places])
+        for (model, kind), group in groups.items()
+        for places in sharing(table for _, table in group)
+    ]
     batches = []
-    for (model, kind), group in groups.items():
+    for model, kind, group in files:
         tables = [table for _, table in group]
         table = tables[0] if len(tables) == 1 else pl.concat(tables, how="diagonal_relaxed")
         times = table[EVENT_TIME]
@@ -165,6 +172,41 @@ def _written(world: World, deliveries: Iterable[tuple[int, Delivery]], now: Inst
         window = Window(int(times.min()), int(times.max()) + 1)  # type: ignore[arg-type]
         batches.append(Batch(batch_id, model, kind, path, table.height, window, now, pending=kind in PROFILED))
     return batches
+
+
+def sharing(tables: Iterable[pl.DataFrame]) -> list[list[int]]:
+    """Return which tables may lie in one file, by their places: those that have the columns they share in one form.
+
+    Beside a number `true` would become `1`, and beside a text `1` become `1.0`: what a value counts as must not depend
+    on what it came with.
+
+    >>> sharing([pl.DataFrame({"flag": [value]}) for value in (True, 1, None, 0.5)])
+    [[0, 2], [1, 3]]
+    """
+    files: list[tuple[dict[str, pl.DataType], list[int]]] = []
+    for at, table in enumerate(tables):
+        forms = _forms(table)
+        for held, places in files:
+            if all(held.get(name, form) == form for name, form in forms.items()):
+                held.update(forms)
+                places.append(at)
+                break
+        else:
+            files.append((forms, [at]))
+    return [places for _, places in files]
+
+
+def _forms(table: pl.DataFrame) -> dict[str, pl.DataType]:
+    """Return the type of each column that has any: whole numbers are floats, unless they are too long for that."""
+    forms = {series.name: series.dtype for series in table if series.dtype != pl.Null}
+    for name, dtype in forms.items():
+        if dtype.is_integer() and all(-_EXACT <= end <= _EXACT for end in _ends(table[name])):
+            forms[name] = pl.Float64()
+    return forms
+
+
+def _ends(numbers: pl.Series) -> list[int]:
+    return [int(end) for end in (numbers.min(), numbers.max()) if end is not None]  # type: ignore[arg-type]
 
 
 def _by_kind(delivery: Delivery, received_at: Instant) -> Iterator[tuple[str, pl.DataFrame]]:
