@@ -106,6 +106,46 @@ def test_however_deliveries_are_grouped_their_profiles_are_the_same(columns, dat
     assert grouped.counted() == alone.counted()
 
 
+def test_a_round_takes_a_thousand_batches_at_most():
+    """Senders of one row at a time: each is a file, and each file costs more than its rows."""
+    post = Post.in_memory()
+    post.predict(names(0, 1))
+    with post.world.control.transaction() as t:
+        (first,) = t.pending(MODEL)
+        for number in range(1_005):
+            t.add_batch(replace(first, batch_id=f"batch-{number}", number=0))
+    assert profile_pending(post.world, post.watched, NOW).batches == 1_000
+    assert profile_pending(post.world, post.watched, NOW).batches == 6
+
+
+def test_who_changes_profiles_makes_a_round_begin_anew():
+    """What a round puts is a sum that it made before its transaction: nothing else may have stood there meanwhile."""
+    post = Post.in_memory()
+    # Batches and identities that reach until today are kept, the profiles of their oldest windows are not.
+    for first in (0, 5):
+        post.profile()
+        old = predictions(names(first, first + 4), at=NOW - 90 * DAY)
+        post.send(PREDICTIONS, pl.concat([old, predictions(names(first + 4, first + 5))]))
+    control = post.world.control
+
+    class Overtaken:
+        """Lets somebody expire what is old when a round has read the profiles, and is about to add to them."""
+
+        begun = 0
+
+        def transaction(self):
+            self.begun += 1
+            if self.begun == 3:
+                expire(post.world, post.watched, NOW - 80 * DAY)
+            return control.transaction()
+
+    with pytest.raises(StaleWrite):
+        profile_pending(replace(post.world, control=Overtaken()), post.watched, NOW)
+    assert total(post).rows == 1
+    post.profile()
+    assert total(post).rows == 1 + 5
+
+
 def test_what_nobody_measures_may_be_of_any_type():
     """A list in one batch and a text in the next are one round."""
     post = Post.in_memory()

@@ -160,7 +160,7 @@ class SqlTransaction:
         rows = self._rows(self._run.batch, batch_id=batch_id)
         return as_batch(rows[0]) if rows else None
 
-    def pending(self, model: str | None = None, *, rows: int | None = None) -> list[Batch]:
+    def pending(self, model: str | None = None, *, rows: int | None = None, limit: int | None = None) -> list[Batch]:
         """Return the batches that are not in the profiles yet, in order of commit."""
         statement, of = (self._run.pending, {}) if model is None else (self._run.pending_of, {"model": model})
         found: list[Batch] = []
@@ -173,7 +173,7 @@ class SqlTransaction:
             for row in they_come:
                 found.append(as_batch(row))
                 held += found[-1].rows
-                if rows is not None and held >= rows:
+                if (rows is not None and held >= rows) or len(found) == limit:
                     break
         return found
 
@@ -295,13 +295,12 @@ class SqlTransaction:
             self._run.drop_profile, [{f"the_{name}": value for name, value in place.items()} for place in places]
         )
 
-    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> None:
-        """Remove the profiles, on one scale or any, whose windows end at an instant or before it."""
+    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> int:
+        """Remove the profiles, on one scale or any, whose windows end at an instant or before it; say how many."""
         those = {"the_model": model, "before": before}
         if scale is None:
-            self._write(self._run.expire_profiles, those)
-        else:
-            self._write(self._run.expire_scale, those | {"the_scale": scale})
+            return self._write(self._run.expire_profiles, those)
+        return self._write(self._run.expire_scale, those | {"the_scale": scale})
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:
         """Store verdicts; a later one of the same fingerprint and window replaces the earlier, in its place."""

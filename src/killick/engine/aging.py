@@ -159,7 +159,10 @@ def expire(world: World, watched: Watched, before: Instant) -> None:
         for kind in (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES, PREDICTION_IDS, OUTCOME_IDS):
             old = [batch.batch_id for batch in t.batches(model, kind, ever) if batch.window.end <= before]
             t.replace_batches(old)
-        t.expire_profiles(model, before)
+        if t.expire_profiles(model, before):
+            # A round that is under way would put back what it has read.
+            turn, revision = read_turn(t, model)
+            write_turn(t, model, turn.until(turn.aged), revision)
 
 
 def forget_answers(world: World, now: Instant) -> None:

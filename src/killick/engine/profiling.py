@@ -62,8 +62,9 @@ if TYPE_CHECKING:
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
 
-# A round holds its rows in memory: half a million of forty columns are some 200 MB.
-_ROWS_MAX = 500_000
+# A round holds its rows in memory: half a million of forty columns are some 200 MB. A batch costs beside
+# its rows what its file does to be read: some kilobytes.
+_ROWS_MAX, _BATCHES_MAX = 500_000, 1_000
 # What is measured of a prediction beside its features.
 _PARTS = (PREDICTION_ID, EVENT_TIME, SCORE, VERSION, ROLE, LATENCY, STATUS, WEIGHT)
 
@@ -111,7 +112,7 @@ class _Done:
 def profile_pending(world: World, watched: Watched, now: Instant, most: int = _ROWS_MAX) -> Round:
     """Profile what is pending of a model, in the order of commit: of a prediction the first copy counts.
 
-    A round takes whole batches until it holds `most` rows.
+    A round takes whole batches until it holds `most` rows, and a thousand at most.
 
     Raises:
         StaleWrite: another round of this model was faster; nothing was changed.
@@ -163,7 +164,7 @@ def _take(world: World, spec: Spec, now: Instant, most: int) -> _Taken:
         turn, revision = read_turn(t, spec.model)
         known, latest = (Identities(kind, tuple(t.batches(spec.model, kind))) for kind in (PREDICTION_IDS, OUTCOME_IDS))
         live = Book(t, spec.model, now).alias("live").version or RECORDED
-        return _Taken(t.pending(spec.model, rows=most), turn, revision, known, latest, live)
+        return _Taken(t.pending(spec.model, rows=most, limit=_BATCHES_MAX), turn, revision, known, latest, live)
 
 
 def predictions_of(world: World, batches: Iterable[Batch], watched: Watched | None = None) -> pl.DataFrame:
@@ -268,14 +269,15 @@ def _commit(world: World, watched: Watched, taken: _Taken, done: _Done, now: Ins
     # Labels are remembered as long as the newest predictions are, however old they say that they are.
     known = _span(pl.concat([joined.latest[KNOWN_AT], pl.Series([turn.newest])]))
     latest = taken.latest.extended(world, model, joined.latest, known, now, name)
+    growth = [(scale, grown_profiles(world, model, scale, grown, turn.aged)) for scale, grown in done.growth]
     with world.control.transaction() as t:
-        # First of all: who is too late must not read what another has just written.
+        # First of all: who is too late must not change what another has just written.
         write_turn(t, model, turn, taken.revision)
         t.settle([batch.batch_id for batch in taken.batches])
         t.replace_batches(*runs)
         t.replace_batches(*latest)
-        for scale, grown in done.growth:
-            t.add_profiles(model, scale.fingerprint, grown_profiles(t, model, scale, grown, turn.aged))
+        for scale, profiles in growth:
+            t.add_profiles(model, scale.fingerprint, profiles)
         rows = sum(batch.rows for batch in taken.batches if batch.kind != OUTCOMES)
         t.tally(model, {"predictions.duplicates": rows - fresh.height, "predictions.counted": fresh.height})
         t.tally(model, {"labels.gained": joined.gained.height, "labels.lost": joined.lost.height})

@@ -168,10 +168,11 @@ class Transaction(Protocol):
         """Return a batch by its id."""
         ...
 
-    def pending(self, model: str | None = None, *, rows: int | None = None) -> list[Batch]:
+    def pending(self, model: str | None = None, *, rows: int | None = None, limit: int | None = None) -> list[Batch]:
         """Return the batches that are not in the profiles yet, of one model or of all, in order of commit.
 
-        With `rows`, no more of them than it takes to hold so many rows: what comes after is not looked at.
+        With `rows`, no more of them than it takes to hold so many rows, and with `limit`, no more than so many: what
+        comes after is not looked at.
         """
         ...
 
@@ -190,7 +191,7 @@ class Transaction(Protocol):
     def replace_batches(self, batch_ids: Sequence[str], by: Sequence[Batch] = ()) -> None:
         """Put batches in the place of others, which are no more: merged files, or, without any, dropped ones.
 
-        That their paths have left the manifest is noted, and when, by the store's own clock.
+        That their paths have left the manifest is noted, and when, by the host's clock.
 
         Raises:
             StaleWrite: one of the old ones is not there.
@@ -262,8 +263,8 @@ class Transaction(Protocol):
         """Remove profiles: they were merged into a coarser window. One that is not there is passed over."""
         ...
 
-    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> None:
-        """Remove the profiles, on one scale or any, whose windows end at an instant or before it."""
+    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> int:
+        """Remove the profiles, on one scale or any, whose windows end at an instant or before it; say how many."""
         ...
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:

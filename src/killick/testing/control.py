@@ -176,12 +176,12 @@ class MemoryTransaction:
         """Return a batch by its id."""
         return self._read().batches.get(batch_id)
 
-    def pending(self, model: str | None = None, *, rows: int | None = None) -> list[Batch]:
+    def pending(self, model: str | None = None, *, rows: int | None = None, limit: int | None = None) -> list[Batch]:
         """Return the batches that are not in the profiles yet, in order of commit."""
         kept = self._read()
         found: list[Batch] = []
         for batch in sorted((kept.batches[name] for name in kept.pending), key=lambda batch: batch.number):
-            if rows is not None and found and sum(one.rows for one in found) >= rows:
+            if len(found) == limit or (rows is not None and found and sum(one.rows for one in found) >= rows):
                 break
             if model in (None, batch.model):
                 found.append(batch)
@@ -311,13 +311,16 @@ class MemoryTransaction:
         for key in keys:
             self._drop(by_window.row(key.window), key[:3])
 
-    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> None:
-        """Remove the profiles, on one scale or any, whose windows end at an instant or before it."""
+    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> int:
+        """Remove the profiles, on one scale or any, whose windows end at an instant or before it; say how many."""
+        went = 0
         for (owner, own_scale), by_window in self._read().profiles.items():
             if owner == model and scale in (None, own_scale):
                 for window in [window for window in by_window.rows if window.end <= before]:
+                    went += len(by_window.rows[window])
                     for key in list(by_window.rows[window]):
                         self._drop(by_window.rows[window], key)
+        return went
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:
         """Store verdicts; a later one of the same fingerprint and window replaces the earlier, in its place."""

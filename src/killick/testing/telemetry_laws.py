@@ -73,7 +73,7 @@ def a_batch_is_pending_until_it_is_settled(make: Make) -> None:
 
 
 def as_many_pending_batches_are_listed_as_hold_so_many_rows(make: Make) -> None:
-    """The first ones, until there are rows enough: one at least, and all where there are not so many."""
+    """The first ones, until there are rows or batches enough: one at least, and all where there are not so many."""
     with make().transaction() as t:
         for number, rows in ((1, 10), (2, 0), (3, 30), (4, 5)):
             t.add_batch(a_batch(number, rows=rows))
@@ -82,6 +82,9 @@ def as_many_pending_batches_are_listed_as_hold_so_many_rows(make: Make) -> None:
             assert _pending(t, MODEL, rows) == [f"batch-{number}" for number in expected]
         assert _pending(t, rows=46) == [f"batch-{number}" for number in range(1, 6)]
         assert _pending(t, rows=1) == ["batch-1"]
+        for limit, found in ((1, 1), (3, 3), (4, 4), (9, 4)):
+            assert len(t.pending(MODEL, limit=limit)) == found
+        assert len(t.pending(MODEL, rows=11, limit=2)) == 2  # noqa: PLR2004 - of the three that hold so many
 
 
 def batches_are_replaced_as_one(make: Make) -> None:
