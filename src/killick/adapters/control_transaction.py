@@ -29,7 +29,7 @@ from killick.errors import IllegalMove, OutsideError, StaleWrite
 from killick.identity import canonical_json
 from killick.ledger.entry import GENESIS, Entry
 from killick.ports.control import (
-    ONCE,
+    SERVERS,
     Batch,
     Command,
     Document,
@@ -52,6 +52,8 @@ __all__ = ["SqlTransaction"]
 
 # Deliveries of which a call forgets the answers: some 50 ms, in which nobody else can write.
 _AGED_AT_ONCE = 1_000
+# Answers in memory at once: an old one may have 120 kB.
+_REDACTED_AT_ONCE = 100
 
 # MessagePack and not JSON: a one-sided interval has an infinite end, and JSON has no word for it.
 _packed_verdict = msgspec.msgpack.Decoder(Verdict)
@@ -115,24 +117,31 @@ class SqlTransaction:
 
     def redact(self, longer_than: int, rewrite: Callable[[bytes], bytes]) -> None:
         """Put what a function makes of it in the place of each long answer."""
-        names = ("the_model", "the_kind", "the_producer", "the_first")
-        for *key, receipt in self._rows(self._run.long_receipts, longer_than=longer_than):
-            self._write(self._run.redact, dict(zip(names, key, strict=True)) | {"body": rewrite(receipt)})
+        names = ("model", "kind", "producer", "first")
+        after: Sequence[object] = ("", "", "", TIME_MIN)
+        while after:
+            place = {f"after_{name}": value for name, value in zip(names, after, strict=True)}
+            rows = self._rows(self._run.long_receipts, **place, longer_than=longer_than, limit=_REDACTED_AT_ONCE)
+            for *key, receipt in rows:
+                those = {f"the_{name}": value for name, value in zip(names, key, strict=True)}
+                self._write(self._run.redact, those | {"body": rewrite(receipt)})
+            after = rows[-1][:-1] if rows else ()
 
-    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> bool:
+    def age_deliveries(self, answers_before: Instant, keys_before: Instant, drop_before: Instant) -> bool:
         """Forget the answers to old deliveries, and of still older ones that they ever were."""
         ancient = self._oldest(self._run.old_deliveries, drop_before)
-        self._drop_stretches(ancient)
-        answered = self._oldest(self._run.answered, merge_before)
+        keys = self._oldest(self._run.old_keys, keys_before)
+        self._drop_stretches([*ancient, *keys])
+        answered = self._oldest(self._run.answered, answers_before)
         self._drop_stretches(answered)
-        for stretch in merge_stretches(one for one in sorted(answered) if not one.producer.startswith(ONCE)):
+        for stretch in merge_stretches(one for one in sorted(answered) if not one.producer.startswith(SERVERS)):
             beside = self._rows(self._run.beside, **of_producer(stretch), after=stretch.last + 1)
             near = [Stretch(*row) for *row, is_merged in beside if is_merged]
             near = [one for one in near if one.first == stretch.last + 1 or one.last + 1 == stretch.first]
             self._drop_stretches(near)
             (whole,) = merge_stretches(sorted([stretch, *near]))
             self._write(self._run.deliver, whole._asdict() | {"receipt": None})
-        return _AGED_AT_ONCE in (len(ancient), len(answered))
+        return _AGED_AT_ONCE in (len(ancient), len(keys), len(answered))
 
     def _oldest(self, statement: sa.Select[Any], before: Instant) -> list[Stretch]:
         return [Stretch(*row) for row in self._rows(statement, before=before, limit=_AGED_AT_ONCE)]

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from killick.clock import Instant, Window
     from killick.ledger.entry import Entry
 
-# Producers that come once: each idempotency key is one, and so is a server, for what came without a name. Nothing of
-# theirs joins a stretch, so there would be a row for each, for a year.
-ONCE = ("key:", "server:")
+# Producers of another kind: each idempotency key is one, and comes once, so there is a row for each; and so is a
+# server, for what came without a name, which nobody can send again.
+KEYS, SERVERS = "key:", "server:"
 
 
 class Document(NamedTuple):
@@ -138,14 +138,17 @@ class Transaction(Protocol):
         ...
 
     def redact(self, longer_than: int, rewrite: Callable[[bytes], bytes]) -> None:
-        """Put what a function makes of it in the place of each answer, of whatever model, of more bytes than that."""
+        """Put what a function makes of it in the place of each answer, of whatever model, of more bytes than that.
+
+        Of all answers a bounded number is in memory at once.
+        """
         ...
 
-    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> bool:
-        """Forget the answers to old deliveries, and of still older ones that they ever were.
+    def age_deliveries(self, answers_before: Instant, keys_before: Instant, drop_before: Instant) -> bool:
+        """Forget the answers to old deliveries, and of still older ones that they ever were: of `KEYS` before others.
 
-        Which sequences of a producer were taken, gaps included, is remembered as ranges; of those who come but `ONCE`,
-        nothing is. A call does a bounded part of it, and looks at nothing that was aged before.
+        Which sequences of a producer were taken, gaps included, is remembered as ranges; of `SERVERS` nothing is. A
+        call does a bounded part of it, and looks at no answer that was forgotten before.
 
         Returns:
             whether there is more to do, by the next call.

@@ -20,7 +20,8 @@ from killick.errors import IllegalMove, StaleWrite
 from killick.identity import canonical_json
 from killick.ledger.entry import GENESIS, Entry
 from killick.ports.control import (
-    ONCE,
+    KEYS,
+    SERVERS,
     Batch,
     Command,
     Document,
@@ -145,13 +146,14 @@ class MemoryTransaction:
             if len(receipt) > longer_than:
                 self._set(deliveries, key, (stretch, rewrite(receipt)))
 
-    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> bool:
+    def age_deliveries(self, answers_before: Instant, keys_before: Instant, drop_before: Instant) -> bool:
         """Forget the answers to old deliveries, and of still older ones that they ever were."""
         deliveries = self._read().deliveries
-        old = [(key, stretch) for key, (stretch, _) in sorted(deliveries.items()) if stretch.at < merge_before]
+        old = [(key, stretch) for key, (stretch, _) in sorted(deliveries.items()) if stretch.at < answers_before]
         for key, _ in old:
             self._drop(deliveries, key)
-        kept = (one for _, one in old if one.at >= drop_before and not one.producer.startswith(ONCE))
+        bounds = {key: keys_before if stretch.producer.startswith(KEYS) else drop_before for key, stretch in old}
+        kept = (one for key, one in old if one.at >= bounds[key] and not one.producer.startswith(SERVERS))
         for stretch in merge_stretches(kept):
             self._set(deliveries, stretch[:4], (stretch, b""))
         return False
