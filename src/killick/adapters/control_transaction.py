@@ -10,12 +10,14 @@ import time
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from killick.adapters.control_errors import mapped
 from killick.adapters.control_rows import (
     as_batch,
+    as_entry,
+    as_segment,
+    as_verdict,
     listed,
+    of_delivery,
     of_producer,
     profile_row,
     segment_text,
@@ -23,7 +25,6 @@ from killick.adapters.control_rows import (
     verdict_row,
 )
 from killick.adapters.control_tables import TIME_MAX, TIME_MIN
-from killick.checks.verdict import Verdict
 from killick.clock import Window
 from killick.errors import IllegalMove, OutsideError, StaleWrite
 from killick.identity import canonical_json
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from killick.adapters.control_statements import Statements
+    from killick.checks.verdict import Verdict
     from killick.clock import Instant
 
 __all__ = ["SqlTransaction"]
@@ -54,12 +56,6 @@ __all__ = ["SqlTransaction"]
 _AGED_AT_ONCE = 1_000
 # Answers in memory at once: an old one may have 120 kB.
 _REDACTED_AT_ONCE = 100
-
-# MessagePack and not JSON: a one-sided interval has an infinite end, and JSON has no word for it.
-_packed_verdict = msgspec.msgpack.Decoder(Verdict)
-# The ledger's entries are kept as the JSON that is hashed, for whoever audits them with other tools.
-_entry = msgspec.json.Decoder(Entry)
-_segment = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
 class SqlTransaction:
@@ -117,15 +113,12 @@ class SqlTransaction:
 
     def redact(self, longer_than: int, rewrite: Callable[[bytes], bytes]) -> None:
         """Put what a function makes of it in the place of each long answer."""
-        names = ("model", "kind", "producer", "first")
         after: Sequence[object] = ("", "", "", TIME_MIN)
-        while after:
-            place = {f"after_{name}": value for name, value in zip(names, after, strict=True)}
-            rows = self._rows(self._run.long_receipts, **place, longer_than=longer_than, limit=_REDACTED_AT_ONCE)
+        those = {"longer_than": longer_than, "limit": _REDACTED_AT_ONCE}
+        while rows := self._rows(self._run.long_receipts, **those, **of_delivery("after", after)):
             for *key, receipt in rows:
-                those = {f"the_{name}": value for name, value in zip(names, key, strict=True)}
-                self._write(self._run.redact, those | {"body": rewrite(receipt)})
-            after = rows[-1][:-1] if rows else ()
+                self._write(self._run.redact, of_delivery("the", key) | {"body": rewrite(receipt)})
+            after = rows[-1][:-1]
 
     def age_deliveries(self, answers_before: Instant, keys_before: Instant, drop_before: Instant) -> bool:
         """Forget the answers to old deliveries, and of still older ones that they ever were."""
@@ -287,9 +280,7 @@ class SqlTransaction:
         found: dict[int, list[Any]] = {}
         for row in rows:
             found.setdefault(row[0], []).append(row)
-        names = {
-            number: (name[0], name[1], _segment.decode(name[2])) for name, number in self._series(model, scale).items()
-        }
+        names = {number: (name[0], name[1], as_segment(name[2])) for name, number in self._series(model, scale).items()}
         return {
             ProfileKey(*names[number], Window(start, end)): body
             for number in sorted(found, key=names.__getitem__)
@@ -325,7 +316,7 @@ class SqlTransaction:
         else:
             rows = self._rows(self._run.verdicts_of_check, model=model, start=start, end=end, check=check)
         with mapped(self._name, "read a verdict"):
-            return [_packed_verdict.decode(row[0]) for row in rows]
+            return [as_verdict(row[0]) for row in rows]
 
     def post(self, command: Command) -> None:
         """Put a command into the outbox, unless its key is there already."""
@@ -363,7 +354,7 @@ class SqlTransaction:
     def _entries(self, statement: sa.Select[Any]) -> list[Entry]:
         rows = self._rows(statement)
         with mapped(self._name, "read a ledger entry"):
-            return [_entry.decode(row[0]) for row in rows]
+            return [as_entry(row[0]) for row in rows]
 
     def _each_of(self, statement: sa.Executable, batch_ids: Sequence[str], otherwise: str) -> None:
         """Run a statement on batches, each of which it must change."""

@@ -19,19 +19,8 @@ from killick.clock import Instant, Window
 from killick.errors import IllegalMove, StaleWrite
 from killick.identity import canonical_json
 from killick.ledger.entry import GENESIS, Entry
-from killick.ports.control import (
-    KEYS,
-    SERVERS,
-    Batch,
-    Command,
-    Document,
-    Half,
-    ProfileKey,
-    Quarantined,
-    Stretch,
-    merge_stretches,
-)
-from killick.testing.control_stored import ByWindow, Stored, touches
+from killick.ports.control import Batch, Command, Document, Half, ProfileKey, Quarantined, Stretch
+from killick.testing.control_stored import ByWindow, Stored, aged, touches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -149,12 +138,10 @@ class MemoryTransaction:
     def age_deliveries(self, answers_before: Instant, keys_before: Instant, drop_before: Instant) -> bool:
         """Forget the answers to old deliveries, and of still older ones that they ever were."""
         deliveries = self._read().deliveries
-        old = [(key, stretch) for key, (stretch, _) in sorted(deliveries.items()) if stretch.at < answers_before]
-        for key, _ in old:
-            self._drop(deliveries, key)
-        bounds = {key: keys_before if stretch.producer.startswith(KEYS) else drop_before for key, stretch in old}
-        kept = (one for key, one in old if one.at >= bounds[key] and not one.producer.startswith(SERVERS))
-        for stretch in merge_stretches(kept):
+        old = sorted(stretch for stretch, _ in deliveries.values() if stretch.at < answers_before)
+        for stretch in old:
+            self._drop(deliveries, stretch[:4])
+        for stretch in aged(old, keys_before, drop_before):
             self._set(deliveries, stretch[:4], (stretch, b""))
         return False
 
@@ -315,14 +302,13 @@ class MemoryTransaction:
 
     def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> int:
         """Remove the profiles, on one scale or any, whose windows end at an instant or before it; say how many."""
-        went = 0
-        for (owner, own_scale), by_window in self._read().profiles.items():
-            if owner == model and scale in (None, own_scale):
-                for window in [window for window in by_window.rows if window.end <= before]:
-                    went += len(by_window.rows[window])
-                    for key in list(by_window.rows[window]):
-                        self._drop(by_window.rows[window], key)
-        return went
+        held = self._read().profiles.items()
+        mine = [by_window for (owner, own), by_window in held if owner == model and scale in (None, own)]
+        old = [row for one in mine for window, row in one.rows.items() if window.end <= before]
+        went = [(row, key) for row in old for key in row]
+        for row, key in went:
+            self._drop(row, key)
+        return len(went)
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:
         """Store verdicts; a later one of the same fingerprint and window replaces the earlier, in its place."""
