@@ -216,7 +216,7 @@ def sharing(tables: Iterable[pl.DataFrame]) -> list[list[int]]:
 
 def _forms(table: pl.DataFrame) -> dict[str, pl.DataType]:
     """Return the type of each column that has any: whole numbers are floats, unless they are too long for that."""
-    forms = {series.name: series.dtype for series in table if series.dtype != pl.Null}
+    forms = {name: dtype for name, dtype in table.schema.items() if dtype != pl.Null}
     for name, dtype in forms.items():
         if dtype.is_integer() and all(-_EXACT <= end <= _EXACT for end in _ends(table[name])):
             forms[name] = pl.Float64()

@@ -158,20 +158,18 @@ def _decoded(body: bytes) -> _Summaries:
 
 def _key(one: _Keyed, at: int, measured: _Measured, now: Instant) -> ProfileKey:
     window = Window(one.start, one.end)
-    problem = ""
-    if not 0 < len(one.version) <= KEY_MAX:
-        problem = f"has a version that is empty, or longer than {KEY_MAX} characters"
-    elif one.role not in ROLES:
-        problem = f"has a role that is not {' or '.join(ROLES)}"
-    elif one.segment not in measured.segments:
-        problem = "is of a segment that the model's reference does not have"
-    elif window.width not in {measured.width, DAY} or window.start % window.width:
-        # Windows of another cut would never be found with those that they overlap.
-        problem = f"is of no window of {format_duration(measured.width)} or a day, aligned to the epoch"
-    elif window.start < 0 or window.end > now + DAY:
-        problem = "is of a window before 1970 or more than a day ahead: a clock is wrong"
-    if problem:
-        raise DataError(Mistake(f"profiles[{at}]", problem, value=str(one.segment or window)))
+    long, width = f"longer than {KEY_MAX} characters", format_duration(measured.width)
+    # Windows of another cut would never be found with those that they overlap.
+    is_cut = window.width in {measured.width, DAY} and not window.start % window.width
+    for is_right, problem, value in (
+        (0 < len(one.version) <= KEY_MAX, f"has a version that is empty, or {long}", one.version),
+        (one.role in ROLES, f"has a role that is not {' or '.join(ROLES)}", one.role),
+        (one.segment in measured.segments, "is of a segment that the model's reference does not have", one.segment),
+        (is_cut, f"is of no window of {width} or a day, aligned to the epoch", window),
+        (window.start >= 0 and window.end <= now + DAY, "is of a window before 1970, or a day ahead", window),
+    ):
+        if not is_right:
+            raise DataError(Mistake(f"profiles[{at}]", problem, value=str(value)))
     return ProfileKey(one.version, one.role, one.segment, window)
 
 
