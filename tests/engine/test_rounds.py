@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from killick.clock import DAY, HOUR
+from killick.engine.adopt import adopt
 from killick.engine.aging import expire
 from killick.engine.profiling import profile_first, profile_pending
 from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, commit
@@ -104,6 +105,17 @@ def test_however_deliveries_are_grouped_their_profiles_are_the_same(columns, dat
             grouped.profile()
     grouped.profile()
     assert grouped.counted() == alone.counted()
+
+
+def test_a_model_is_adopted_whatever_types_it_has_sent():
+    """What it learns of a value is what the value will count as: 1 is a category, however it was sent, and no 1.0."""
+    post = Post.in_memory()
+    for at, value in enumerate((1.0, "X9", True, [1.0, 2.0])):
+        rows = predictions(names(300 * at, 300 * at + 300))
+        post.send(PREDICTIONS, rows.with_columns(pl.Series("zone", [value] * rows.height)))
+    watched = adopt(post.world, MODEL, None, NOW)
+    assert watched is not None
+    assert watched.scale["zone"].categories == ("1", "X9", "true")
 
 
 def test_a_round_takes_a_thousand_batches_at_most():

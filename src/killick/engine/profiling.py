@@ -174,10 +174,21 @@ def predictions_of(world: World, batches: Iterable[Batch], watched: Watched | No
     as must not depend on what came in the same round, and what nobody measures may be of any type.
     """
     read = (world.archive.read(batch.path) for batch in batches if batch.kind in (PREDICTIONS, SHADOWS))
-    tables = [_measured(table, watched) if watched else table for table in read]
+    tables = [_measured(table, watched) for table in read] if watched else _alike(list(read))
     texts = dict.fromkeys((PREDICTION_ID, VERSION, ROLE), pl.String)
     empty = pl.DataFrame(schema=texts | {EVENT_TIME: pl.Int64, SCORE: pl.Float64})
     return pl.concat([empty, *tables], how="diagonal_relaxed")
+
+
+def _alike(tables: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Return tables in which what is of several types is text, as categories are measured; a list has none."""
+    types: dict[str, set[pl.DataType]] = {}
+    for table in tables:
+        for name, dtype in table.schema.items():
+            if dtype != pl.Null:
+                types.setdefault(name, set()).add(pl.Float64() if dtype.is_numeric() else dtype)
+    mixed = [name for name, held in types.items() if len(held) > 1]
+    return [table.with_columns(as_text(table[name]) for name in mixed if name in table.columns) for table in tables]
 
 
 def _measured(table: pl.DataFrame, watched: Watched) -> pl.DataFrame:
