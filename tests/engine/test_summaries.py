@@ -14,6 +14,7 @@ from killick.engine.turns import OWNERS_MAX, width_of
 from killick.errors import CallError, DataError, OutsideError
 from killick.ports.control import ProfileKey
 from killick.profiles.profile import Profile
+from killick.spec.write import write_spec
 from killick.telemetry.segments import REST
 from tests.engine.telemetry import MODEL, NOW, REFERENCE, SPEC, Post, names, predictions
 
@@ -50,6 +51,16 @@ def test_a_model_without_a_scale_takes_none():
     """There is nothing to add them to."""
     with pytest.raises(CallError, match="has no scale yet"):
         take_summaries(Post.in_memory().world, MODEL, SPEC, "hospital", 0, made_elsewhere(["a"]), NOW)
+
+
+def test_a_model_that_was_adopted_is_measured_as_it_was_found():
+    """A server without specs knows none; what the model was adopted under is in the store."""
+    post = opened()
+    with pytest.raises(CallError, match="has no scale yet"):
+        take_summaries(post.world, MODEL, None, "hospital", 0, made_elsewhere(["a"]), NOW)
+    with post.world.control.transaction() as t:
+        t.put("spec", MODEL, "adopted", write_spec(SPEC, {}).encode(), revision=0)
+    assert take_summaries(post.world, MODEL, None, "hospital", 0, made_elsewhere(["a"]), NOW).accepted == 1
 
 
 EMPTY = Profile.empty(REFERENCE.scale)
