@@ -154,10 +154,10 @@ class LocalTransport:
         *_, kind = path.split("/")
         model = "" if kind == CHANGES else unquote(path.split("/")[3])
         actor, sequence, now = headers["Killick-Producer"], int(headers["Killick-Sequence"]), self._clock.now()
-        producer = OUTSIDE + actor
+        producer, spec = OUTSIDE + actor, self._live.specs.get(model)
         if kind not in DECODERS:
-            return take_summaries(self._world, model, producer, sequence, body, now)
-        media, spec = _MEDIA[headers["Content-Type"]], self._live.specs.get(model)
+            return take_summaries(self._world, model, spec, producer, sequence, body, now)
+        media = _MEDIA[headers["Content-Type"]]
         decoded = DECODERS[kind](body, media, model=model, spec=spec, now=now)
         delivery = delivery_of(decoded, model=model, kind=kind, producer=producer, sequence=sequence, actor=actor)
         self._attempt += 1

@@ -62,7 +62,7 @@ def every_call(t):
         "redact": lambda: t.redact(1, bytes),
         "removed": t.removed,
         "forget_removed": lambda: t.forget_removed(["predictions/1"]),
-        "age_deliveries": lambda: t.age_deliveries(2, 1),
+        "age_deliveries": lambda: t.age_deliveries(3, 2, 1),
         "tally": lambda: t.tally(MODEL, {"accepted": 1}),
         "tallies": lambda: t.tallies(MODEL),
         "quarantine": lambda: t.quarantine(MODEL, [Quarantined(1, b"")], keep=1),

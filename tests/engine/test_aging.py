@@ -177,22 +177,28 @@ def test_answers_to_old_deliveries_are_forgotten_and_their_sequences_are_not():
     assert post.predict(names(3, 4), producer="host", sequence=5).accepted == 1
 
 
-def test_rows_are_merged_whatever_their_types():
-    """A feature that was a number becomes a text, and another comes later."""
+def test_files_are_merged_with_those_of_their_types():
+    """A feature that was a number becomes a text: `1` must not become `1.0`. What comes later is missing before."""
     post = Post.in_memory()
-    post.predict(["a"])
-    post.send(PREDICTIONS, _changed(post, "b"))
+    for name in "abcd":
+        rows = predictions([name], spread=HOUR)
+        changed = rows.with_columns(pl.lit("1").alias("income"), pl.lit(1).alias("new"))
+        post.send(PREDICTIONS, changed if name in "bd" else rows)
+    later = predictions(["e"], spread=HOUR).with_columns(pl.lit(0.5).alias("new"))
+    post.send(PREDICTIONS, later)
     post.profile()
-    assert compact(post.world, MODEL, PREDICTIONS, NOW + 9 * HOUR) == 2
+    assert compact(post.world, MODEL, PREDICTIONS, NOW + 9 * HOUR) == 5
     with post.world.control.transaction() as t:
-        (merged,) = t.batches(MODEL, PREDICTIONS)
-    rows = post.world.archive.read(merged.path)
-    assert rows.schema["income"] == pl.String
-    assert rows["new"].to_list() == [None, 1]
-    assert merged.window.width <= Window(0, 3 * HOUR).width
+        numbers, texts = sorted(t.batches(MODEL, PREDICTIONS), key=lambda batch: batch.number)
+    held = post.world.archive.read(numbers.path)
+    assert held[PREDICTION_ID].to_list() == ["a", "c", "e"]
+    assert held["new"].to_list() == [None, None, 0.5]
+    held = post.world.archive.read(texts.path)
+    assert held[PREDICTION_ID].to_list() == ["b", "d"]
+    assert held["income"].to_list() == ["1", "1"]
 
 
-def test_a_pair_that_nothing_can_hold_stays_apart_and_what_is_too_old_goes_all_the_same():
+def test_a_pair_of_two_types_stays_apart_and_what_is_too_old_goes_all_the_same():
     """A feature that was a list once and a text later."""
     post = Post.in_memory()
     post.predict(names(0, 9), at=NOW - 200 * DAY)
@@ -250,7 +256,3 @@ def test_wide_files_are_merged_in_smaller_groups(monkeypatch):
     assert compact(post.world, MODEL, PREDICTIONS, NOW + 9 * HOUR) == 4
     with post.world.control.transaction() as t:
         assert sorted(batch.rows for batch in t.batches(MODEL, PREDICTIONS)) == [4, 4]
-
-
-def _changed(post: Post, name: str) -> pl.DataFrame:
-    return predictions([name]).with_columns(pl.lit("much").alias("income"), pl.lit(1).alias("new"))

@@ -19,6 +19,7 @@ from killick.testing.archive import MemoryArchive
 from killick.testing.control import MemoryControl
 from killick.testing.faults import FaultPlan, Killed, every_fault
 from killick.testing.simulator import MODEL, bad_release
+from killick.wire.values import KEY_MAX
 from tests.engine.shop import LONG_AFTER, Shop
 from tests.engine.survivors import Survivors
 
@@ -101,6 +102,18 @@ def test_the_event_is_as_old_as_it_says_and_else_as_its_first_half():
     hold(shop.world, asked("b", time="2031-03-04T00:00:00Z"), answered("b"))
     pair(shop)
     assert dict(rows(shop.world).select(PREDICTION_ID, EVENT_TIME).rows()) == {"a": NOW - 2, "b": 1_930_348_800_000_000}
+
+
+def test_an_id_that_is_too_long_for_a_key_is_paired_all_the_same():
+    """PostgreSQL has room for a few hundred characters, and a container may log under any id."""
+    head = {"ce-specversion": "1.0", "ce-source": "s", "ce-inferenceservicename": MODEL}
+    found = [
+        read_posted(head | {"ce-id": f"{'a' * 499}{last}", "ce-type": TYPES[part]}, b"{}", {MODEL}, 5).halves[MODEL][0]
+        for last in "bc"
+        for part in ("request", "response")
+    ]
+    assert [one.half_id == found[0].half_id for one in found] == [True, True, False, False]
+    assert max(len(one.half_id) for one in found) <= KEY_MAX
 
 
 def test_halves_that_come_twice_are_one_prediction():

@@ -161,10 +161,10 @@ def test_a_disk_that_fails_for_one_model_stops_no_other(world, live):
 
 
 def test_a_model_that_cannot_be_adopted_stops_no_other(world, live):
-    """What it sends once is a list, and then a text."""
-    for sequence, baskets in enumerate(([[1.0]] * 600, ["many"] * 600)):
-        rows = orders(600, start=600 * sequence).with_columns(basket=pl.Series(baskets))
-        send(world, "a-hopeless", rows, sequence)
+    """The spec under which it was adopted is of another version."""
+    with world.control.transaction() as t:
+        t.put("spec", "a-hopeless", "adopted", b"killick: 99", revision=0)
+    send(world, "a-hopeless", orders(20))
     send(world, MODEL, orders(20))
     live.tick(NOW)
     assert list(live.last_error) == ["a-hopeless"]

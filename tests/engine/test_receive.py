@@ -9,7 +9,18 @@ import polars as pl
 import pytest
 
 from killick.clock import HOUR
-from killick.engine.receive import CHANGES, GAUGES, OUTCOMES, PREDICTIONS, QUARANTINED_MAX, Delivery, Receiver, commit
+from killick.engine.receive import (
+    CHANGES,
+    GAUGES,
+    OUTCOMES,
+    PREDICTIONS,
+    QUARANTINED_MAX,
+    Delivery,
+    Receipt,
+    Receiver,
+    commit,
+    unpack_receipt,
+)
 from killick.errors import DataError, OutsideError
 from killick.telemetry.columns import EVENT_TIME, PREDICTION_ID
 from killick.telemetry.quarantine import Rejected
@@ -104,6 +115,24 @@ def test_rejected_rows_are_named_counted_and_kept_to_be_looked_at():
         held = [msgspec.json.decode(row.body) for row in t.quarantined(MODEL, QUARANTINED_MAX)]
     whose = {"kind": "predictions", "producer": "host", "sequence": 1}
     assert held[-1] == whose | {"index": 0, "field": "score", "reason": "is no number"}
+
+
+def test_an_answer_that_names_a_thousand_rows_is_kept_small():
+    """A sender whose every row is bad sends on: each answer is 120 kB, and says the same of every row."""
+    post = Post.in_memory()
+    bad = tuple(Rejected(at, "features.income", "is no number, but 'one hundred and twenty'") for at in range(1_000))
+    delivery = Delivery(MODEL, PREDICTIONS, "host", 1, predictions([]), bad, 1_000)
+    for _ in range(2):
+        assert commit(post.world, [delivery], NOW)[0].quarantined == bad
+    with post.world.control.transaction() as t:
+        assert len(t.deliver(MODEL, PREDICTIONS, "host", 1, b"", NOW) or b"") < 12_000
+
+
+def test_the_answers_of_earlier_stores_are_read():
+    """They were kept as JSON."""
+    said = Receipt(3, (Rejected(1, "score", "is no number"),))
+    assert unpack_receipt(msgspec.json.encode(said)) == said
+    assert unpack_receipt(msgspec.json.encode(Receipt(5))) == Receipt(5)
 
 
 def test_a_delivery_of_bad_rows_only_is_taken_too():

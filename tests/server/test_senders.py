@@ -5,10 +5,10 @@ import pytest
 from killick.engine.halves import _PRODUCER as HALVES
 from killick.engine.receive import OUTSIDE
 from killick.engine.replay import PRODUCER as REPLAY
-from killick.ports.control import ONCE
+from killick.ports.control import KEYS, SERVERS
 from killick.server.senders import Senders
 
-INSIDE = (HALVES, REPLAY, "file-00112233", f"{ONCE[0]}a", f"{ONCE[1]}a")
+INSIDE = (HALVES, REPLAY, "file-00112233", f"{KEYS}a", f"{SERVERS}a")
 
 
 @pytest.mark.parametrize("name", [*INSIDE, f"{OUTSIDE}host", "host"])
@@ -23,4 +23,4 @@ def test_a_key_and_what_has_no_name_come_once():
     """So that the store keeps no stretch of them."""
     senders = Senders()
     for sender in (senders.read({"idempotency-key": "p:host"}, "loans", "gauges"), senders.own("loans", "gauges")):
-        assert sender.producer.startswith(ONCE)
+        assert sender.producer.startswith((KEYS, SERVERS))

@@ -89,6 +89,15 @@ def test_beyond_the_bound_the_rarest_are_one_segment() -> None:
     assert kept == {f"v{at:03}" for at in (*range(100, 250), *range(50))}
 
 
+def test_what_is_no_name_is_of_the_rest() -> None:
+    """A document is no segment that anybody could read, and no key that every store could hold."""
+    table = pl.DataFrame({"origin": ["a" * 100, "a" * 100, "é" * 101], "carrier": ["b" * 100, "b" * 101, "b"]})
+    grouping = group_by(table, (ORIGIN, CARRIER))
+    rest = (("origin", REST), ("carrier", REST))
+    assert grouping.segments == ((("origin", "a" * 100), ("carrier", "b" * 100)), rest)
+    assert grouping.codes.tolist() == [0, 1, 1]
+
+
 def test_a_rare_crossing_falls_into_the_rest_of_all_its_bands() -> None:
     """The rest of a crossing names every band."""
     table = pl.DataFrame({"origin": [str(at) for at in range(300)], "carrier": ["UA"] * 300})

@@ -133,6 +133,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"scores": {"": 0.5}}, "scores.", "empty"),
     ({"role": "champion"}, "role", "is 'champion', not live or canary or shadow or fallback"),
     ({"role": "retired"}, "role", "not live"),
+    ({"version": "v" * 201}, "version", "is longer than 200 characters"),
     ({"latency_seconds": -0.5}, "latency_seconds", "is negative (found -0.5)"),
     ({"sampling_weight": 0}, "sampling_weight", "is not above 0"),
     ({"decision": [1.0]}, "decision", "is no text or number"),

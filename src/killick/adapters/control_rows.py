@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from killick.adapters.control_tables import TIME_MAX, TIME_MIN
+from killick.checks.verdict import Verdict
 from killick.clock import Window
 from killick.errors import DataError, Mistake
 from killick.identity import canonical_json
+from killick.ledger.entry import Entry
 from killick.ports.control import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from killick.checks.verdict import Verdict
     from killick.ports.control import ProfileKey, Stretch
 
+# MessagePack and not JSON: a one-sided interval has an infinite end, and JSON has no word for it.
+as_verdict = msgspec.msgpack.Decoder(Verdict).decode
+# The ledger's entries are kept as the JSON that is hashed, for whoever audits them with other tools.
+as_entry = msgspec.json.Decoder(Entry).decode
+as_segment = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 # A parameter of some megabytes at most, however many ids are asked for.
 _IDS_AT_ONCE = 50_000
 
@@ -41,6 +47,11 @@ def listed(ids: Iterable[str], name: str) -> Iterator[str]:
 def of_producer(stretch: Stretch) -> dict[str, Any]:
     """Return whose a stretch is, as parameters of the statements that ask for it."""
     return {"the_model": stretch.model, "the_kind": stretch.kind, "the_producer": stretch.producer}
+
+
+def of_delivery(prefix: str, key: Sequence[object]) -> dict[str, object]:
+    """Return where a delivery stands, as parameters whose names begin so."""
+    return {f"{prefix}_{name}": part for name, part in zip(("model", "kind", "producer", "first"), key, strict=True)}
 
 
 @lru_cache(maxsize=4096)

@@ -23,6 +23,7 @@ from killick.adapters.control_tables import (
     tallies,
     verdicts,
 )
+from killick.ports.control import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,8 +90,12 @@ class Statements:
         )
         self.deliver = deliveries.insert()
         named = (sent.model, sent.kind, sent.producer, sent.first)
-        self.long_receipts = sa.select(*named, sent.receipt).where(
-            sa.func.length(sent.receipt) > sa.bindparam("longer_than")
+        after = sa.tuple_(*(sa.bindparam(f"after_{column.name}", type_=column.type) for column in named))
+        self.long_receipts = (
+            sa.select(*named, sent.receipt)
+            .where(sa.func.length(sent.receipt) > sa.bindparam("longer_than"), sa.tuple_(*named) > after)
+            .order_by(*named)
+            .limit(sa.bindparam("limit"))
         )
         self.redact = (
             sa.update(deliveries)
@@ -100,6 +105,7 @@ class Statements:
         stretch = sa.select(sent.model, sent.kind, sent.producer, sent.first, sent.last, sent.at)
         oldest = stretch.where(sent.at < sa.bindparam("before")).order_by(sent.at).limit(sa.bindparam("limit"))
         self.old_deliveries, self.answered = oldest, oldest.where(sent.receipt.is_not(None))
+        self.old_keys = oldest.where(sent.producer.startswith(KEYS))
         # The two that stand nearest to a stretch that is not there, if they are merged ones.
         self.beside = (
             stretch.add_columns(sent.receipt.is_(None))

@@ -1,4 +1,4 @@
-"""Every table of the control store and every statement that is run on them, for SQLite and for PostgreSQL.
+"""Every table of the control store, for SQLite and for PostgreSQL.
 
 What repeats in every profile (model, scale, version, role, segment) stands once, in `profile_series`: a profile's key
 then costs three integers, which helps to keep 90 days of 200 models within their 20 GB (DESIGN 6).

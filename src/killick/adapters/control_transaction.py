@@ -10,12 +10,14 @@ import time
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from killick.adapters.control_errors import mapped
 from killick.adapters.control_rows import (
     as_batch,
+    as_entry,
+    as_segment,
+    as_verdict,
     listed,
+    of_delivery,
     of_producer,
     profile_row,
     segment_text,
@@ -23,13 +25,12 @@ from killick.adapters.control_rows import (
     verdict_row,
 )
 from killick.adapters.control_tables import TIME_MAX, TIME_MIN
-from killick.checks.verdict import Verdict
 from killick.clock import Window
 from killick.errors import IllegalMove, OutsideError, StaleWrite
 from killick.identity import canonical_json
 from killick.ledger.entry import GENESIS, Entry
 from killick.ports.control import (
-    ONCE,
+    SERVERS,
     Batch,
     Command,
     Document,
@@ -46,18 +47,15 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from killick.adapters.control_statements import Statements
+    from killick.checks.verdict import Verdict
     from killick.clock import Instant
 
 __all__ = ["SqlTransaction"]
 
 # Deliveries of which a call forgets the answers: some 50 ms, in which nobody else can write.
 _AGED_AT_ONCE = 1_000
-
-# MessagePack and not JSON: a one-sided interval has an infinite end, and JSON has no word for it.
-_packed_verdict = msgspec.msgpack.Decoder(Verdict)
-# The ledger's entries are kept as the JSON that is hashed, for whoever audits them with other tools.
-_entry = msgspec.json.Decoder(Entry)
-_segment = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+# Answers in memory at once: an old one may have 120 kB.
+_REDACTED_AT_ONCE = 100
 
 
 class SqlTransaction:
@@ -115,24 +113,28 @@ class SqlTransaction:
 
     def redact(self, longer_than: int, rewrite: Callable[[bytes], bytes]) -> None:
         """Put what a function makes of it in the place of each long answer."""
-        names = ("the_model", "the_kind", "the_producer", "the_first")
-        for *key, receipt in self._rows(self._run.long_receipts, longer_than=longer_than):
-            self._write(self._run.redact, dict(zip(names, key, strict=True)) | {"body": rewrite(receipt)})
+        after: Sequence[object] = ("", "", "", TIME_MIN)
+        those = {"longer_than": longer_than, "limit": _REDACTED_AT_ONCE}
+        while rows := self._rows(self._run.long_receipts, **those, **of_delivery("after", after)):
+            for *key, receipt in rows:
+                self._write(self._run.redact, of_delivery("the", key) | {"body": rewrite(receipt)})
+            after = rows[-1][:-1]
 
-    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> bool:
+    def age_deliveries(self, answers_before: Instant, keys_before: Instant, drop_before: Instant) -> bool:
         """Forget the answers to old deliveries, and of still older ones that they ever were."""
         ancient = self._oldest(self._run.old_deliveries, drop_before)
-        self._drop_stretches(ancient)
-        answered = self._oldest(self._run.answered, merge_before)
+        keys = self._oldest(self._run.old_keys, keys_before)
+        self._drop_stretches([*ancient, *keys])
+        answered = self._oldest(self._run.answered, answers_before)
         self._drop_stretches(answered)
-        for stretch in merge_stretches(one for one in sorted(answered) if not one.producer.startswith(ONCE)):
+        for stretch in merge_stretches(one for one in sorted(answered) if not one.producer.startswith(SERVERS)):
             beside = self._rows(self._run.beside, **of_producer(stretch), after=stretch.last + 1)
             near = [Stretch(*row) for *row, is_merged in beside if is_merged]
             near = [one for one in near if one.first == stretch.last + 1 or one.last + 1 == stretch.first]
             self._drop_stretches(near)
             (whole,) = merge_stretches(sorted([stretch, *near]))
             self._write(self._run.deliver, whole._asdict() | {"receipt": None})
-        return _AGED_AT_ONCE in (len(ancient), len(answered))
+        return _AGED_AT_ONCE in (len(ancient), len(keys), len(answered))
 
     def _oldest(self, statement: sa.Select[Any], before: Instant) -> list[Stretch]:
         return [Stretch(*row) for row in self._rows(statement, before=before, limit=_AGED_AT_ONCE)]
@@ -160,7 +162,7 @@ class SqlTransaction:
         rows = self._rows(self._run.batch, batch_id=batch_id)
         return as_batch(rows[0]) if rows else None
 
-    def pending(self, model: str | None = None, *, rows: int | None = None) -> list[Batch]:
+    def pending(self, model: str | None = None, *, rows: int | None = None, limit: int | None = None) -> list[Batch]:
         """Return the batches that are not in the profiles yet, in order of commit."""
         statement, of = (self._run.pending, {}) if model is None else (self._run.pending_of, {"model": model})
         found: list[Batch] = []
@@ -173,7 +175,7 @@ class SqlTransaction:
             for row in they_come:
                 found.append(as_batch(row))
                 held += found[-1].rows
-                if rows is not None and held >= rows:
+                if (rows is not None and held >= rows) or len(found) == limit:
                     break
         return found
 
@@ -278,9 +280,7 @@ class SqlTransaction:
         found: dict[int, list[Any]] = {}
         for row in rows:
             found.setdefault(row[0], []).append(row)
-        names = {
-            number: (name[0], name[1], _segment.decode(name[2])) for name, number in self._series(model, scale).items()
-        }
+        names = {number: (name[0], name[1], as_segment(name[2])) for name, number in self._series(model, scale).items()}
         return {
             ProfileKey(*names[number], Window(start, end)): body
             for number in sorted(found, key=names.__getitem__)
@@ -295,13 +295,12 @@ class SqlTransaction:
             self._run.drop_profile, [{f"the_{name}": value for name, value in place.items()} for place in places]
         )
 
-    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> None:
-        """Remove the profiles, on one scale or any, whose windows end at an instant or before it."""
+    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> int:
+        """Remove the profiles, on one scale or any, whose windows end at an instant or before it; say how many."""
         those = {"the_model": model, "before": before}
         if scale is None:
-            self._write(self._run.expire_profiles, those)
-        else:
-            self._write(self._run.expire_scale, those | {"the_scale": scale})
+            return self._write(self._run.expire_profiles, those)
+        return self._write(self._run.expire_scale, those | {"the_scale": scale})
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:
         """Store verdicts; a later one of the same fingerprint and window replaces the earlier, in its place."""
@@ -317,7 +316,7 @@ class SqlTransaction:
         else:
             rows = self._rows(self._run.verdicts_of_check, model=model, start=start, end=end, check=check)
         with mapped(self._name, "read a verdict"):
-            return [_packed_verdict.decode(row[0]) for row in rows]
+            return [as_verdict(row[0]) for row in rows]
 
     def post(self, command: Command) -> None:
         """Put a command into the outbox, unless its key is there already."""
@@ -355,7 +354,7 @@ class SqlTransaction:
     def _entries(self, statement: sa.Select[Any]) -> list[Entry]:
         rows = self._rows(statement)
         with mapped(self._name, "read a ledger entry"):
-            return [_entry.decode(row[0]) for row in rows]
+            return [as_entry(row[0]) for row in rows]
 
     def _each_of(self, statement: sa.Executable, batch_ids: Sequence[str], otherwise: str) -> None:
         """Run a statement on batches, each of which it must change."""

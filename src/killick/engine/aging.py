@@ -14,7 +14,7 @@ import polars as pl
 
 from killick.clock import DAY, HOUR, Window
 from killick.engine.identities import RUNS
-from killick.engine.receive import GAUGES, OUTCOMES, PREDICTIONS, SHADOWS
+from killick.engine.receive import GAUGES, OUTCOMES, PREDICTIONS, SHADOWS, sharing
 from killick.engine.turns import old_before, read_turn, write_turn
 from killick.errors import StaleWrite
 from killick.identity import derive_id
@@ -37,8 +37,10 @@ _FILES_MAX, _OVER_FOR = 16, HOUR
 _MERGED_ROWS_MAX, _MERGED_CELLS_MAX = 2_000_000, 40_000_000
 # In one transaction, which takes a tenth of a second: a model whose first event was of 1970 has 20,000 days behind it.
 _EMPTY_DAYS_MAX = 500
-# How long the answers to deliveries are kept: a spool that was left lying for a weekend still gets them.
-_ANSWERS_FOR = 7 * DAY
+# How long the answers to deliveries are kept word for word: whoever has not heard one asks again within minutes. A row
+# for each, of 200 models with a batch a second, would be 42 GB in a week. Then it is known that they were taken: of an
+# idempotency key, which is a row of its own, for a week, in which a job is run again.
+_ANSWERS_FOR, _KEYS_FOR = HOUR, 7 * DAY
 
 
 def age(world: World, watched: Watched) -> None:
@@ -118,14 +120,19 @@ def _worthwhile(run: list[Batch], files_min: int) -> Iterator[list[Batch]]:
 
 
 def _merge_files(world: World, group: Sequence[Batch]) -> int:
-    """Merge files, unless they are of types that nothing can hold together; return how many went."""
+    """Merge files, each with those of its types; return how many went."""
+    tables = [world.archive.read(batch.path) for batch in group]
+    return sum(
+        _merge_alike(world, [group[at] for at in places], [tables[at] for at in places])
+        for places in sharing(tables)
+        if len(places) > 1
+    )
+
+
+def _merge_alike(world: World, group: Sequence[Batch], tables: Sequence[pl.DataFrame]) -> int:
     first = group[0]
     names = [batch.batch_id for batch in group]
-    tables = [world.archive.read(batch.path) for batch in group]
-    try:
-        table = pl.concat(tables, how="diagonal_relaxed")
-    except pl.exceptions.PolarsError:
-        return 0  # such as a list and a text; each is read as it is
+    table = pl.concat(tables, how="diagonal_relaxed")
     # Each host writes a file of its own, so that who is too late can remove it.
     batch_id = derive_id("batch", first.model, first.kind, "merged", world.host, *names)
     path = world.archive.write(first.model, first.kind, batch_id, table)
@@ -154,7 +161,10 @@ def expire(world: World, watched: Watched, before: Instant) -> None:
         for kind in (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES, *RUNS):
             old = [batch.batch_id for batch in t.batches(model, kind, ever) if batch.window.end <= before]
             t.replace_batches(old)
-        t.expire_profiles(model, before)
+        if t.expire_profiles(model, before):
+            # A round that is under way would put back what it has read.
+            turn, revision = read_turn(t, model)
+            write_turn(t, model, turn.until(turn.aged), revision)
 
 
 def forget_answers(world: World, now: Instant) -> None:
@@ -162,7 +172,7 @@ def forget_answers(world: World, now: Instant) -> None:
     more = True
     while more:
         with world.control.transaction() as t:
-            more = t.age_deliveries(now - _ANSWERS_FOR, now - 365 * DAY)
+            more = t.age_deliveries(now - _ANSWERS_FOR, now - _KEYS_FOR, now - 365 * DAY)
 
 
 def age_windows(world: World, watched: Watched, now: Instant) -> None:

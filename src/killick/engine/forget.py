@@ -23,14 +23,13 @@ from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-import msgspec
 import polars as pl
 
 from killick.clock import FOREVER
 from killick.engine.forgotten import blank_identities, note_forgotten, read_as_known, write_without
 from killick.engine.identities import keys_of
 from killick.engine.open import sweep
-from killick.engine.receive import OUTCOMES, PREDICTIONS, SHADOWS, Receipt
+from killick.engine.receive import OUTCOMES, PREDICTIONS, SHADOWS, Receipt, pack_receipt, unpack_receipt
 from killick.engine.record import Book
 from killick.errors import StaleWrite
 from killick.telemetry.columns import ENTITY_ID, PREDICTION_ID
@@ -46,7 +45,7 @@ _IN_TURN = (OUTCOMES, SHADOWS, PREDICTIONS)
 # So many at once: of a megabyte each at most.
 _HALVES_AT_ONCE = 100
 # An answer that names no refused row is no longer.
-_BARE_ANSWER = len(msgspec.json.encode(Receipt(10**12, duplicate=False)))
+_BARE_ANSWER = len(pack_receipt(Receipt(10**12)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def forget(world: World, entity_id: str, *, actor: str, now: Instant, salt: byte
 
 
 def _without_values(receipt: bytes) -> bytes:
-    return msgspec.json.encode(msgspec.structs.replace(msgspec.json.decode(receipt, type=Receipt), quarantined=()))
+    return pack_receipt(Receipt(unpack_receipt(receipt).accepted))
 
 
 def _drop_halves(world: World) -> None:

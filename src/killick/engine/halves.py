@@ -21,9 +21,10 @@ from killick.errors import DataError
 from killick.formats.cloudevents import Half as Logged
 from killick.formats.cloudevents import pair, read_halves
 from killick.formats.foreign import refuse
-from killick.identity import fingerprint
+from killick.identity import derive_id, fingerprint
 from killick.ports.control import Half
 from killick.telemetry.quarantine import Rejected
+from killick.wire.values import KEY_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -103,6 +104,8 @@ def read_posted(headers: Mapping[str, str], body: bytes, known: Container[str], 
 def _held(half: Logged, now: Instant) -> Half:
     # Two containers of one service may log under one id: the answer of the one is none to what the other was asked.
     half_id = "/".join(filter(None, (half.component, half.id)))
+    if len(half_id) > KEY_MAX:
+        half_id = derive_id("half", half.component, half.id)
     return Half(half_id, half.part, now, msgspec.msgpack.encode(half))
 
 

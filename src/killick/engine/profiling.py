@@ -8,7 +8,9 @@ each once, and over the latest label of each.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -34,7 +36,18 @@ from killick.engine.serve import RECORDED
 from killick.engine.turns import OWNERS_MAX, grown_profiles, read_turn, write_turn
 from killick.errors import OutsideError, StaleWrite
 from killick.profiles.categorical import CategoricalScale, as_text
-from killick.telemetry.columns import EVENT_TIME, KNOWN_AT, LABEL, PREDICTION_ID, ROLE, SCORE, VERSION
+from killick.telemetry.columns import (
+    EVENT_TIME,
+    KNOWN_AT,
+    LABEL,
+    LATENCY,
+    PREDICTION_ID,
+    ROLE,
+    SCORE,
+    STATUS,
+    VERSION,
+    WEIGHT,
+)
 from killick.telemetry.labels import label_numbers
 from killick.telemetry.segments import REST, code_segments
 
@@ -50,8 +63,11 @@ if TYPE_CHECKING:
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
 
-# A round holds its rows in memory: half a million of forty columns are some 200 MB.
-_ROWS_MAX = 500_000
+# A round holds its rows in memory: half a million of forty columns are some 200 MB. A batch costs beside
+# its rows what its file does to be read: some kilobytes.
+_ROWS_MAX, _BATCHES_MAX = 500_000, 1_000
+# What is measured of a prediction beside its features.
+_PARTS = (PREDICTION_ID, EVENT_TIME, SCORE, VERSION, ROLE, LATENCY, STATUS, WEIGHT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +114,7 @@ class _Done:
 def profile_pending(world: World, watched: Watched, now: Instant, most: int = _ROWS_MAX) -> Round:
     """Profile what is pending of a model, in the order of commit: of a prediction the first copy counts.
 
-    A round takes whole batches until it holds `most` rows.
+    A round takes whole batches until it holds `most` rows, and a thousand at most.
 
     Raises:
         StaleWrite: another round of this model was faster; nothing was changed.
@@ -109,7 +125,7 @@ def profile_pending(world: World, watched: Watched, now: Instant, most: int = _R
         taken = _take(world, watched.spec, now, most)
     if not taken.batches:
         return Round()
-    rows = predictions_of(world, taken.batches, watched.scale)
+    rows = predictions_of(world, taken.batches, watched)
     predictions = rows.with_columns(pl.col(VERSION).fill_null(taken.live), pl.col(ROLE).fill_null("live"))
     labels, unusable = _labels(world, taken.batches, watched.spec)
     turn = _next(taken.turn, predictions, now)
@@ -152,34 +168,57 @@ def _take(world: World, spec: Spec, now: Instant, most: int) -> _Taken:
         turn, revision = read_turn(t, spec.model)
         known, latest, forgotten = (Identities(kind, tuple(t.batches(spec.model, kind))) for kind in RUNS)
         live = Book(t, spec.model, now).alias("live").version or RECORDED
-        return _Taken(t.pending(spec.model, rows=most), turn, revision, known, latest, forgotten, live)
+        batches = t.pending(spec.model, rows=most, limit=_BATCHES_MAX)
+        return _Taken(batches, turn, revision, known, latest, forgotten, live)
 
 
-def predictions_of(world: World, batches: Iterable[Batch], scale: Scale | None = None) -> pl.DataFrame:
+def predictions_of(world: World, batches: Iterable[Batch], watched: Watched | None = None) -> pl.DataFrame:
     """Return the predictions of batches, in their order, with the parts that every one has.
 
-    With a scale each batch's columns are put into the form in which it measures them: what a value counts as must not
-    depend on what came in the same round.
+    Of a model that is watched they hold what is measured, each batch's in the form in which it is: what a value counts
+    as must not depend on what came in the same round, and what nobody measures may be of any type.
     """
-    tables = [world.archive.read(batch.path) for batch in batches if batch.kind in (PREDICTIONS, SHADOWS)]
-    if scale:
-        tables = [_conformed(table, scale) for table in tables]
+    read = (world.archive.read(batch.path) for batch in batches if batch.kind in (PREDICTIONS, SHADOWS))
+    tables = [_measured(table, watched) for table in read] if watched else _alike(list(read))
     texts = dict.fromkeys((PREDICTION_ID, VERSION, ROLE), pl.String)
     empty = pl.DataFrame(schema=texts | {EVENT_TIME: pl.Int64, SCORE: pl.Float64})
     return pl.concat([empty, *tables], how="diagonal_relaxed")
 
 
-def _conformed(table: pl.DataFrame, scale: Scale) -> pl.DataFrame:
-    forms = []
-    for part in scale.features:
-        series = table.get_column(part.column, default=None)
-        if series is None or series.dtype.is_nested():
-            continue
-        if isinstance(part, CategoricalScale):
-            forms.append(as_text(series).alias(part.column))
-        elif not series.dtype.is_float():
-            forms.append(series.cast(pl.Float64, strict=False))
-    return table.with_columns(forms)
+def _alike(tables: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Return tables in which what is of several types is text, as categories are measured; a list has none."""
+    types: dict[str, set[pl.DataType]] = {}
+    for table in tables:
+        for name, dtype in table.schema.items():
+            if dtype != pl.Null:
+                types.setdefault(name, set()).add(pl.Float64() if dtype.is_numeric() else dtype)
+    mixed = [name for name, held in types.items() if len(held) > 1]
+    return [table.with_columns(as_text(table[name]) for name in mixed if name in table.columns) for table in tables]
+
+
+def _measured(table: pl.DataFrame, watched: Watched) -> pl.DataFrame:
+    """Return the columns that are measured or grouped by: categories as text, the others as numbers."""
+    is_text = {part.column: isinstance(part, CategoricalScale) for part in watched.scale.features}
+    for band in chain.from_iterable(watched.spec.segments):
+        is_text.setdefault(band.column, not band.bins)
+    columns = {name: table[name] for name in (*_PARTS, *is_text) if name in table.columns}
+    for name in columns.keys() & is_text.keys() - set(_PARTS):
+        columns[name] = _text(columns[name]) if is_text[name] else _number(columns[name])
+    return table.select(columns.values())
+
+
+def _text(series: pl.Series) -> pl.Series:
+    # A list is no category and no segment that anybody knows, and no text has a NUL.
+    return _instead(series, "\0") if series.dtype.is_nested() else as_text(series)
+
+
+def _number(series: pl.Series) -> pl.Series:
+    return _instead(series, math.nan) if series.dtype.is_nested() else series.cast(pl.Float64, strict=False)
+
+
+def _instead(series: pl.Series, value: str | float) -> pl.Series:
+    """Return a value wherever a column has one."""
+    return pl.select(pl.when(series.is_not_null()).then(pl.lit(value)).alias(series.name)).to_series()
 
 
 def _labels(world: World, batches: Iterable[Batch], spec: Spec) -> tuple[pl.DataFrame, int]:
@@ -246,14 +285,15 @@ def _commit(world: World, watched: Watched, taken: _Taken, done: _Done, now: Ins
     # Labels are remembered as long as the newest predictions are, however old they say that they are.
     known = _span(pl.concat([joined.latest[KNOWN_AT], pl.Series([turn.newest])]))
     latest = taken.latest.extended(world, model, joined.latest, known, now, name)
+    growth = [(scale, grown_profiles(world, model, scale, grown, turn.aged)) for scale, grown in done.growth]
     with world.control.transaction() as t:
-        # First of all: who is too late must not read what another has just written.
+        # First of all: who is too late must not change what another has just written.
         write_turn(t, model, turn, taken.revision)
         t.settle([batch.batch_id for batch in taken.batches])
         t.replace_batches(*runs)
         t.replace_batches(*latest)
-        for scale, grown in done.growth:
-            t.add_profiles(model, scale.fingerprint, grown_profiles(t, model, scale, grown, turn.aged))
+        for scale, profiles in growth:
+            t.add_profiles(model, scale.fingerprint, profiles)
         rows = sum(batch.rows for batch in taken.batches if batch.kind != OUTCOMES)
         t.tally(model, {"predictions.duplicates": rows - fresh.height, "predictions.counted": fresh.height})
         t.tally(model, {"labels.gained": joined.gained.height, "labels.lost": joined.lost.height})

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import zlib
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -44,12 +45,12 @@ PROFILED = (PREDICTIONS, SHADOWS, OUTCOMES)
 OUTSIDE = "p:"
 # Rows that could not be used, of each model: enough to see what is wrong, and no store of its own.
 QUARANTINED_MAX = 1_000
-# The answer to a delivery whose rows were taken so long ago that nobody remembers how many they were.
-_FORGOTTEN = b'{"accepted":0}'
 # What waits to be committed; more is refused, and the sender comes back.
 _WAITING_MAX = 10_000
 # One file holds no more of a group: the rest is the next group's, so that no one waits for all.
 _GROUP_ROWS_MAX = 500_000
+# A float holds every whole number up to here.
+_EXACT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def commit(world: World, deliveries: Sequence[Delivery], now: Instant, attempt: 
     answers = [Receipt(one.table.height, one.rejected) for one in deliveries]
     while True:
         with world.control.transaction() as t:
-            taken = {key: known for key, at in first.items() if (known := _taken(t, deliveries[at], now))}
+            taken = {key: known for key in first if (known := answered(t, key, now))}
         fresh = [(at, one) for at, one in enumerate(deliveries) if _key(one) not in taken and first[_key(one)] == at]
         try:
             if fresh:
@@ -126,16 +127,35 @@ def _key(delivery: Delivery) -> tuple[str, str, str, int]:
     return delivery.model, delivery.kind, delivery.producer, delivery.sequence
 
 
-def _taken(t: Transaction, delivery: Delivery, now: Instant) -> Receipt | None:
-    """Return the answer that a delivery was given, if it was taken before."""
-    if not t.is_delivered(*_key(delivery)):
-        return None
-    return msgspec.json.decode(t.deliver(*_key(delivery), b"", now) or _FORGOTTEN, type=Receipt)
+def answered(t: Transaction, key: tuple[str, str, str, int], now: Instant) -> Receipt | None:
+    """Return the answer that a delivery was given, if it was taken before.
+
+    `key` is its model, kind, producer and sequence.
+    """
+    return unpack_receipt(t.deliver(*key, b"", now) or b"") if t.is_delivered(*key) else None
+
+
+def pack_receipt(receipt: Receipt) -> bytes:
+    """Return an answer as it is kept: a thousand refused rows are 120 kB, and much alike."""
+    if not receipt.quarantined:
+        return b"%d" % receipt.accepted
+    return zlib.compress(msgspec.json.encode(receipt), level=1)
+
+
+def unpack_receipt(packed: bytes) -> Receipt:
+    """Read an answer; of one that nobody remembers, that it was taken. The first stores kept all as JSON.
+
+    >>> unpack_receipt(pack_receipt(Receipt(5)))
+    Receipt(accepted=5, quarantined=(), duplicate=False)
+    """
+    if not packed or packed.isdigit():
+        return Receipt(int(packed or 0))
+    return msgspec.json.decode(packed if packed.startswith(b"{") else zlib.decompress(packed), type=Receipt)
 
 
 def _take(t: Transaction, delivery: Delivery, answer: Receipt, now: Instant) -> None:
     """Note a delivery and what is to be done with it."""
-    if t.deliver(*_key(delivery), msgspec.json.encode(answer), now) is not None:
+    if t.deliver(*_key(delivery), pack_receipt(answer), now) is not None:
         raise _TakenBeforeError
     _count(t, delivery, now)
     _note_changes(t, delivery, now)
@@ -144,15 +164,20 @@ def _take(t: Transaction, delivery: Delivery, answer: Receipt, now: Instant) -> 
 
 
 def _written(world: World, deliveries: Iterable[tuple[int, Delivery]], now: Instant, attempt: int) -> list[Batch]:
-    """Write the rows of each model and kind into one file."""
+    """Write the rows of each model and kind into one file for each of their types."""
     groups: dict[tuple[str, str], list[tuple[Delivery, pl.DataFrame]]] = {}
     for at, one in deliveries:
         # Of two that came together the later is later.
         for kind, table in _by_kind(one, now + at):
             if table.height:
                 groups.setdefault((one.model, kind), []).append((one, table))
+    files = [
+        (model, kind, [group[at] for at in places])
+        for (model, kind), group in groups.items()
+        for places in sharing(table for _, table in group)
+    ]
     batches = []
-    for (model, kind), group in groups.items():
+    for model, kind, group in files:
         tables = [table for _, table in group]
         table = tables[0] if len(tables) == 1 else pl.concat(tables, how="diagonal_relaxed")
         times = table[EVENT_TIME]
@@ -165,6 +190,41 @@ def _written(world: World, deliveries: Iterable[tuple[int, Delivery]], now: Inst
         window = Window(int(times.min()), int(times.max()) + 1)  # type: ignore[arg-type]
         batches.append(Batch(batch_id, model, kind, path, table.height, window, now, pending=kind in PROFILED))
     return batches
+
+
+def sharing(tables: Iterable[pl.DataFrame]) -> list[list[int]]:
+    """Return which tables may lie in one file, by their places: those that have the columns they share in one form.
+
+    Beside a number `true` would become `1`, and beside a text `1` become `1.0`: what a value counts as must not depend
+    on what it came with.
+
+    >>> sharing([pl.DataFrame({"flag": [value]}) for value in (True, 1, None, 0.5)])
+    [[0, 2], [1, 3]]
+    """
+    files: list[tuple[dict[str, pl.DataType], list[int]]] = []
+    for at, table in enumerate(tables):
+        forms = _forms(table)
+        for held, places in files:
+            if all(held.get(name, form) == form for name, form in forms.items()):
+                held.update(forms)
+                places.append(at)
+                break
+        else:
+            files.append((forms, [at]))
+    return [places for _, places in files]
+
+
+def _forms(table: pl.DataFrame) -> dict[str, pl.DataType]:
+    """Return the type of each column that has any: whole numbers are floats, unless they are too long for that."""
+    forms = {name: dtype for name, dtype in table.schema.items() if dtype != pl.Null}
+    for name, dtype in forms.items():
+        if dtype.is_integer() and all(-_EXACT <= end <= _EXACT for end in _ends(table[name])):
+            forms[name] = pl.Float64()
+    return forms
+
+
+def _ends(numbers: pl.Series) -> list[int]:
+    return [int(end) for end in (numbers.min(), numbers.max()) if end is not None]  # type: ignore[arg-type]
 
 
 def _by_kind(delivery: Delivery, received_at: Instant) -> Iterator[tuple[str, pl.DataFrame]]:

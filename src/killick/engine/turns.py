@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from killick.checks.reference import SegmentKey
     from killick.clock import Duration, Instant
+    from killick.engine.world import World
     from killick.ports.control import ProfileKey, Transaction
     from killick.profiles.profile import Profile
     from killick.profiles.scale import Scale
@@ -32,9 +33,6 @@ FINE_FOR: Duration = 8 * DAY
 # kept. Where requests' ids are taken for versions, each would have a profile of its own; from then on all are the rest.
 OWNERS_MAX = 1_000
 _EVER: Instant = -(2**63)
-# Versions by role. Whoever puts a build number or a time into the version has thousands, and nobody watches them one by
-# one: those that come after these count together.
-OWNERS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +106,21 @@ def stored_window(window: Window, aged: Instant) -> Window:
 
 
 def grown_profiles(
-    t: Transaction, model: str, scale: Scale, growth: Mapping[ProfileKey, Profile], aged: Instant
+    world: World, model: str, scale: Scale, growth: Mapping[ProfileKey, Profile], aged: Instant
 ) -> dict[ProfileKey, bytes]:
-    """Return what profiles are after they have grown, packed, by the windows in which they are stored."""
+    """Return what profiles are after they have grown, packed, by the windows in which they are stored.
+
+    To be put with `write_turn` over a turn that was read before: whoever changes profiles replaces it, so that what is
+    put is the sum of what stands there. Thousands take seconds, in which others can write.
+    """
     placed: dict[ProfileKey, Profile] = {}
     for key, profile in growth.items():
         place = key._replace(window=stored_window(key.window, aged))
         placed[place] = placed[place] + profile if place in placed else profile
     held: dict[ProfileKey, bytes] = {}
-    for window in {key.window for key in placed}:
-        held |= t.profiles(model, scale.fingerprint, window)
+    with world.control.transaction() as t:
+        for window in {key.window for key in placed}:
+            held |= t.profiles(model, scale.fingerprint, window)
     return {
         key: pack_profile(unpack_profile(held[key], scale) + profile if key in held else profile)
         for key, profile in placed.items()

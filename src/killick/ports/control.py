@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from killick.clock import Instant, Window
     from killick.ledger.entry import Entry
 
-# Producers that come once: each idempotency key is one, and so is a server, for what came without a name. Nothing of
-# theirs joins a stretch, so there would be a row for each, for a year.
-ONCE = ("key:", "server:")
+# Producers of another kind: each idempotency key is one, and comes once, so there is a row for each; and so is a
+# server, for what came without a name, which nobody can send again.
+KEYS, SERVERS = "key:", "server:"
 
 
 class Document(NamedTuple):
@@ -138,14 +138,17 @@ class Transaction(Protocol):
         ...
 
     def redact(self, longer_than: int, rewrite: Callable[[bytes], bytes]) -> None:
-        """Put what a function makes of it in the place of each answer, of whatever model, of more bytes than that."""
+        """Put what a function makes of it in the place of each answer, of whatever model, of more bytes than that.
+
+        Of all answers a bounded number is in memory at once.
+        """
         ...
 
-    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> bool:
-        """Forget the answers to old deliveries, and of still older ones that they ever were.
+    def age_deliveries(self, answers_before: Instant, keys_before: Instant, drop_before: Instant) -> bool:
+        """Forget the answers to old deliveries, and of still older ones that they ever were: of `KEYS` before others.
 
-        Which sequences of a producer were taken, gaps included, is remembered as ranges; of those who come but `ONCE`,
-        nothing is. A call does a bounded part of it, and looks at nothing that was aged before.
+        Which sequences of a producer were taken, gaps included, is remembered as ranges; of `SERVERS` nothing is. A
+        call does a bounded part of it, and looks at no answer that was forgotten before.
 
         Returns:
             whether there is more to do, by the next call.
@@ -168,10 +171,11 @@ class Transaction(Protocol):
         """Return a batch by its id."""
         ...
 
-    def pending(self, model: str | None = None, *, rows: int | None = None) -> list[Batch]:
+    def pending(self, model: str | None = None, *, rows: int | None = None, limit: int | None = None) -> list[Batch]:
         """Return the batches that are not in the profiles yet, of one model or of all, in order of commit.
 
-        With `rows`, no more of them than it takes to hold so many rows: what comes after is not looked at.
+        With `rows`, no more of them than it takes to hold so many rows, and with `limit`, no more than so many: what
+        comes after is not looked at.
         """
         ...
 
@@ -190,7 +194,7 @@ class Transaction(Protocol):
     def replace_batches(self, batch_ids: Sequence[str], by: Sequence[Batch] = ()) -> None:
         """Put batches in the place of others, which are no more: merged files, or, without any, dropped ones.
 
-        That their paths have left the manifest is noted, and when, by the store's own clock.
+        That their paths have left the manifest is noted, and when, by the host's clock.
 
         Raises:
             StaleWrite: one of the old ones is not there.
@@ -262,8 +266,8 @@ class Transaction(Protocol):
         """Remove profiles: they were merged into a coarser window. One that is not there is passed over."""
         ...
 
-    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> None:
-        """Remove the profiles, on one scale or any, whose windows end at an instant or before it."""
+    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> int:
+        """Remove the profiles, on one scale or any, whose windows end at an instant or before it; say how many."""
         ...
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:

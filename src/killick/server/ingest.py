@@ -55,14 +55,14 @@ class Ingest:
     async def profiles(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Add profiles that were made elsewhere."""
         model: str = request.path_params["model"]
-        self._taking.known.admit(model)
+        spec = self._taking.known.admit(model)
         sender = self._senders.read(request.headers, model, "profiles")
         media_type(request.headers.get("content-type", ""), PACKED)
 
         def store(body: bytes) -> list[Stored]:
             now = self._taking.clock.now()
             with self._taking.known.storing(model):
-                receipt = take_summaries(self._world, model, sender.producer, sender.sequence, body, now)
+                receipt = take_summaries(self._world, model, spec, sender.producer, sender.sequence, body, now)
             return [Stored(model, "profiles", receipt)]
 
         return await self._taking.take(request, store, receipt_answer)

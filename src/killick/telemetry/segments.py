@@ -27,6 +27,8 @@ MISSING = "(missing)"
 # More segments than this in one grouping cannot each be read by a person; the commonest are kept, the rest is one more.
 SEGMENTS_MAX = 200
 REST = "(rest)"
+# A segment is part of a key of the store: one of PostgreSQL's has 2,704 bytes for all of its parts.
+_VALUES_BYTES_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,9 @@ def group_by(table: pl.DataFrame, by: SegmentBy, known: Collection[Segment] | No
     keys = pl.DataFrame({f"band {at}": band_values(table, band) for at, band in enumerate(by)})
     distinct = keys.group_by(keys.columns).len("rows")
     if known is None:
-        common = distinct.sort(["rows", *keys.columns], descending=[True, *[False] * len(names)]).head(SEGMENTS_MAX)
+        size = pl.sum_horizontal(pl.col(keys.columns).str.len_bytes())
+        readable = distinct.filter(size <= _VALUES_BYTES_MAX)
+        common = readable.sort(["rows", *keys.columns], descending=[True, *[False] * len(names)]).head(SEGMENTS_MAX)
     else:
         common = distinct.join(_keys_of(known, names), on=keys.columns, how="semi")
     kept = common.drop("rows").sort(keys.columns).with_row_index("code")

@@ -19,18 +19,8 @@ from killick.clock import Instant, Window
 from killick.errors import IllegalMove, StaleWrite
 from killick.identity import canonical_json
 from killick.ledger.entry import GENESIS, Entry
-from killick.ports.control import (
-    ONCE,
-    Batch,
-    Command,
-    Document,
-    Half,
-    ProfileKey,
-    Quarantined,
-    Stretch,
-    merge_stretches,
-)
-from killick.testing.control_stored import ByWindow, Stored, touches
+from killick.ports.control import Batch, Command, Document, Half, ProfileKey, Quarantined, Stretch
+from killick.testing.control_stored import ByWindow, Stored, aged, touches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -144,14 +134,13 @@ class MemoryTransaction:
             if len(receipt) > longer_than:
                 self._set(deliveries, key, (stretch, rewrite(receipt)))
 
-    def age_deliveries(self, merge_before: Instant, drop_before: Instant) -> bool:
+    def age_deliveries(self, answers_before: Instant, keys_before: Instant, drop_before: Instant) -> bool:
         """Forget the answers to old deliveries, and of still older ones that they ever were."""
         deliveries = self._read().deliveries
-        old = [(key, stretch) for key, (stretch, _) in sorted(deliveries.items()) if stretch.at < merge_before]
-        for key, _ in old:
-            self._drop(deliveries, key)
-        kept = (one for _, one in old if one.at >= drop_before and not one.producer.startswith(ONCE))
-        for stretch in merge_stretches(kept):
+        old = sorted(stretch for stretch, _ in deliveries.values() if stretch.at < answers_before)
+        for stretch in old:
+            self._drop(deliveries, stretch[:4])
+        for stretch in aged(old, keys_before, drop_before):
             self._set(deliveries, stretch[:4], (stretch, b""))
         return False
 
@@ -175,12 +164,12 @@ class MemoryTransaction:
         """Return a batch by its id."""
         return self._read().batches.get(batch_id)
 
-    def pending(self, model: str | None = None, *, rows: int | None = None) -> list[Batch]:
+    def pending(self, model: str | None = None, *, rows: int | None = None, limit: int | None = None) -> list[Batch]:
         """Return the batches that are not in the profiles yet, in order of commit."""
         kept = self._read()
         found: list[Batch] = []
         for batch in sorted((kept.batches[name] for name in kept.pending), key=lambda batch: batch.number):
-            if rows is not None and found and sum(one.rows for one in found) >= rows:
+            if len(found) == limit or (rows is not None and found and sum(one.rows for one in found) >= rows):
                 break
             if model in (None, batch.model):
                 found.append(batch)
@@ -310,13 +299,15 @@ class MemoryTransaction:
         for key in keys:
             self._drop(by_window.row(key.window), key[:3])
 
-    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> None:
-        """Remove the profiles, on one scale or any, whose windows end at an instant or before it."""
-        for (owner, own_scale), by_window in self._read().profiles.items():
-            if owner == model and scale in (None, own_scale):
-                for window in [window for window in by_window.rows if window.end <= before]:
-                    for key in list(by_window.rows[window]):
-                        self._drop(by_window.rows[window], key)
+    def expire_profiles(self, model: str, before: Instant, scale: str | None = None) -> int:
+        """Remove the profiles, on one scale or any, whose windows end at an instant or before it; say how many."""
+        held = self._read().profiles.items()
+        mine = [by_window for (owner, own), by_window in held if owner == model and scale in (None, own)]
+        old = [row for one in mine for window, row in one.rows.items() if window.end <= before]
+        went = [(row, key) for row in old for key in row]
+        for row, key in went:
+            self._drop(row, key)
+        return len(went)
 
     def add_verdicts(self, model: str, verdicts: Sequence[Verdict]) -> None:
         """Store verdicts; a later one of the same fingerprint and window replaces the earlier, in its place."""

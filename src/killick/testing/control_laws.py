@@ -148,10 +148,11 @@ def profiles_expire_with_their_windows(make: Make) -> None:
         t.add_profiles(MODEL, SCALE, {a_key(number): b"body" for number in range(4)})
         t.add_profiles(MODEL, "another scale", {a_key(0): b"other"})
         t.add_profiles("another", SCALE, {a_key(0): b"other"})
-        t.expire_profiles(MODEL, HOUR, SCALE)
+        assert t.expire_profiles(MODEL, HOUR, SCALE)
         assert list(t.profiles(MODEL, "another scale", Window(0, 9 * HOUR))) == [a_key(0)]
         assert list(t.profiles(MODEL, SCALE, Window(0, 9 * HOUR))) == [a_key(1), a_key(2), a_key(3)]
-        t.expire_profiles(MODEL, 2 * HOUR)
+        assert t.expire_profiles(MODEL, 2 * HOUR)
+        assert not t.expire_profiles(MODEL, 2 * HOUR)
         assert list(t.profiles(MODEL, SCALE, Window(0, 9 * HOUR))) == [a_key(2), a_key(3)]
         assert t.profiles(MODEL, "another scale", Window(0, 9 * HOUR)) == {}
         assert t.profiles("another", SCALE, Window(0, 9 * HOUR)) == {a_key(0): b"other"}

@@ -6,11 +6,13 @@ from bisect import bisect_left, insort
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from killick.ports.control import KEYS, SERVERS, merge_stretches
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from killick.checks.verdict import Verdict
-    from killick.clock import Window
+    from killick.clock import Instant, Window
     from killick.ledger.entry import Entry
     from killick.ports.control import Batch, Command, Document, Half, Quarantined, Stretch
 
@@ -90,3 +92,9 @@ def _copied(held: Any) -> Any:  # noqa: ANN401 - a container of the store, or on
 def touches(one: Window, other: Window) -> bool:
     """Whether two windows have an instant in common."""
     return one.start < other.end and other.start < one.end
+
+
+def aged(stretches: Iterable[Stretch], keys_before: Instant, drop_before: Instant) -> list[Stretch]:
+    """Return what is remembered of deliveries whose answers are forgotten; they come in order."""
+    old = [one for one in stretches if one.at >= (keys_before if one.producer.startswith(KEYS) else drop_before)]
+    return merge_stretches(one for one in old if not one.producer.startswith(SERVERS))

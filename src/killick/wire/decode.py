@@ -30,6 +30,7 @@ from killick.telemetry.columns import (
     SCORE,
     STATUS,
     TOLD,
+    VERSION,
     WEIGHT,
 )
 from killick.telemetry.door import own_columns
@@ -48,7 +49,7 @@ from killick.wire.parts import (
     refuse_others,
     usable_names,
 )
-from killick.wire.rules import Rule, apply, finite, named, needed, not_below, one_of, timely
+from killick.wire.rules import Rule, apply, finite, named, needed, not_below, one_of, short, timely
 from killick_client.events import Change
 
 if TYPE_CHECKING:
@@ -297,6 +298,7 @@ def _prediction_rules(now: Instant, scores: Iterable[str]) -> list[Rule]:
     return [
         *named(PREDICTION_ID),
         *timely(EVENT_TIME, now),
+        short(VERSION),
         one_of(ROLE, ROLES),
         *map(finite, (SCORE, LATENCY, WEIGHT, *scores)),
         not_below(LATENCY, pl.col(LATENCY) < 0, "negative"),

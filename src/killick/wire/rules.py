@@ -9,7 +9,7 @@ import polars as pl
 
 from killick.clock import DAY, HOUR, SECOND, format_duration, format_instant
 from killick.telemetry.quarantine import shown
-from killick.wire.values import NAME_MAX, SECONDS
+from killick.wire.values import KEY_MAX, NAME_MAX, SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -63,6 +63,12 @@ def named(part: str) -> tuple[Rule, ...]:
         Rule(part, pl.col(part) == "", lambda _: "is empty"),
         Rule(part, long, lambda _: f"is longer than {NAME_MAX} characters"),
     )
+
+
+def short(part: str) -> Rule:
+    """The part is a text that can be part of a key, or nothing."""
+    long = pl.col(part).str.len_chars() > KEY_MAX
+    return Rule(part, long, lambda _: f"is longer than {KEY_MAX} characters")
 
 
 def finite(part: str) -> Rule:

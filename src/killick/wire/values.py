@@ -31,6 +31,8 @@ TEXT_MAX = 65_536
 # The longest embeddings in use have 4,096 numbers.
 LIST_MAX = 8_192
 NAME_MAX = 512
+# What becomes part of a key of the store is shorter: one of PostgreSQL's has 2,704 bytes for all of its parts.
+KEY_MAX = 200
 # Metadata is for finding a prediction's logs; what a model looked at are features.
 ENTRIES_MAX = 64
 
