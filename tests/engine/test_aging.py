@@ -6,7 +6,7 @@ import msgspec
 import polars as pl
 
 from killick.clock import DAY, HOUR, MINUTE, Window, align
-from killick.engine.aging import age, age_windows, compact, expire, forget_answers
+from killick.engine.aging import OwnTime, age, age_windows, compact, expire, forget_answers
 from killick.engine.receive import PREDICTIONS
 from killick.engine.turns import FINE_FOR, Watched, read_turn, write_turn
 from killick.profiles.codec import unpack_profile
@@ -20,6 +20,16 @@ def total(post: Post) -> Profile:
     return Profile.merge(REFERENCE.scale, [profile for (segment, _), profile in post.counted().items() if not segment])
 
 
+def aged(post: Post, watched: Watched | None = None) -> None:
+    """All of it at once, by the newest event that was seen."""
+    watched = watched or post.watched
+    with post.world.control.transaction() as t:
+        turn, _ = read_turn(t, MODEL)
+    own = OwnTime(turn.newest, turn.newest)
+    for _ in age(post.world, MODEL, watched.spec.keep.days * DAY, own, watched, is_thorough=True):
+        pass
+
+
 def test_windows_merge_into_days_when_the_models_own_time_has_left_them():
     """A model that sends a history of last year has fine windows of last year's newest days."""
     post = Post.in_memory()
@@ -30,7 +40,7 @@ def test_windows_merge_into_days_when_the_models_own_time_has_left_them():
     post.predict(names(20, 40), at=year_ago + FINE_FOR + 2 * DAY)
     post.profile()
     before = total(post)
-    age(post.world, post.watched)
+    aged(post)
     assert total(post) == before
     widths = {window.start: window.width for (segment, window) in post.counted() if not segment}
     assert widths.pop(year_ago) == DAY
@@ -98,10 +108,10 @@ def test_aging_again_changes_nothing():
     post.predict(names(0, 10), at=NOW - 20 * DAY)
     post.predict(names(10, 20))
     post.profile()
-    age(post.world, post.watched)
+    aged(post)
     with post.world.control.transaction() as t:
         before = (read_turn(t, MODEL), t.batches(MODEL, PREDICTIONS))
-    age(post.world, post.watched)
+    aged(post)
     with post.world.control.transaction() as t:
         assert (read_turn(t, MODEL), t.batches(MODEL, PREDICTIONS)) == before
 
@@ -146,13 +156,13 @@ def test_what_the_spec_no_longer_keeps_goes_rows_identities_and_profiles(tmp_pat
     post.predict(names(0, 10), at=NOW - 60 * DAY)
     post.predict(names(10, 20))
     post.profile()
-    age(post.world, watched)
+    aged(post, watched)
     assert total(post).rows == 10
     with post.world.control.transaction() as t:
         assert sum(batch.rows for batch in t.batches(MODEL, PREDICTIONS)) == 10
         known = t.paths()
     assert len(post.world.archive.sweep(known)) == 1
-    expire(post.world, watched, NOW + DAY)
+    expire(post.world, MODEL, NOW + DAY)
     assert post.counted() == {}
     with post.world.control.transaction() as t:
         assert t.paths() == set()
@@ -163,7 +173,7 @@ def test_a_history_is_not_too_old_because_it_is_history():
     post = Post.in_memory()
     post.predict(names(0, 10), at=NOW - 3_000 * DAY)
     post.profile()
-    age(post.world, post.watched)
+    aged(post)
     assert total(post).rows == 10
 
 
@@ -204,7 +214,7 @@ def test_a_pair_that_nothing_can_hold_stays_apart_and_what_is_too_old_goes_all_t
         t.settle([batch.batch_id for batch in t.pending()])
         turn, revision = read_turn(t, MODEL)
         write_turn(t, MODEL, msgspec.structs.replace(turn, number=1, newest=NOW, aged=align(NOW, DAY)), revision)
-    age(post.world, post.watched)
+    aged(post)
     with post.world.control.transaction() as t:
         assert sorted(batch.rows for batch in t.batches(MODEL, PREDICTIONS)) == [1, 1, 1]
 

@@ -84,7 +84,7 @@ def test_a_label_is_remembered_as_long_as_its_prediction():
     for _ in range(2):
         post.send(OUTCOMES, ancient)
         post.profile()
-        expire(post.world, post.watched, NOW - 90 * DAY)
+        expire(post.world, MODEL, NOW - 90 * DAY)
     assert int(total(post).counts_of("(label delay)").sum()) == 1
 
 
