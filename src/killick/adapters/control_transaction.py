@@ -41,7 +41,7 @@ from killick.ports.control import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import sqlalchemy as sa
 
@@ -267,25 +267,34 @@ class SqlTransaction:
         )
 
     def profiles(
-        self, model: str, scale: str, window: Window, *, segment: tuple[tuple[str, str], ...] | None = None
+        self,
+        model: str,
+        scale: str,
+        window: Window,
+        *,
+        segment: tuple[tuple[str, str], ...] | None = None,
+        version: str | None = None,
     ) -> dict[ProfileKey, bytes]:
         """Return the packed profiles inside the window, in order of their keys."""
-        those = {"model": model, "scale": scale, "start": window.start, "end": window.end}
-        if segment is None:
-            rows = self._rows(self._run.profiles, **those)
-        else:
-            rows = self._rows(self._run.profiles_of_segment, **those, segment=segment_text(segment))
+        those = {"model": model, "scale": scale, "start": window.start, "end": window.end, "version": version}
+        asked = None if segment is None else segment_text(segment)
+        return dict(self._keyed(model, scale, self._rows(self._run.profiles, **those, segment=asked)))
+
+    def profile_keys(self, model: str, scale: str, window: Window, *, version: str | None = None) -> list[ProfileKey]:
+        """Return of what there are profiles inside the window, in order."""
+        those = {"model": model, "scale": scale, "start": window.start, "end": window.end, "version": version}
+        return [key for key, _ in self._keyed(model, scale, self._rows(self._run.profile_keys, **those, segment=None))]
+
+    def _keyed(self, model: str, scale: str, rows: Iterable[Any]) -> Iterator[tuple[ProfileKey, bytes]]:
         found: dict[int, list[Any]] = {}
         for row in rows:
             found.setdefault(row[0], []).append(row)
         names = {
             number: (name[0], name[1], _segment.decode(name[2])) for name, number in self._series(model, scale).items()
         }
-        return {
-            ProfileKey(*names[number], Window(start, end)): body
-            for number in sorted(found, key=names.__getitem__)
-            for _, start, end, body in sorted(found[number], key=itemgetter(1, 2))
-        }
+        for number in sorted(found, key=names.__getitem__):
+            for _, start, end, body in sorted(found[number], key=itemgetter(1, 2)):
+                yield ProfileKey(*names[number], Window(start, end)), body
 
     def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:
         """Remove profiles."""

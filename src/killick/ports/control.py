@@ -250,12 +250,22 @@ class Transaction(Protocol):
         ...
 
     def profiles(
-        self, model: str, scale: str, window: Window, *, segment: tuple[tuple[str, str], ...] | None = None
+        self,
+        model: str,
+        scale: str,
+        window: Window,
+        *,
+        segment: tuple[tuple[str, str], ...] | None = None,
+        version: str | None = None,
     ) -> dict[ProfileKey, bytes]:
         """Return the packed profiles whose windows lie wholly inside the window, in order of their keys.
 
-        Of one segment, the whole being `()`, or (None) of all.
+        Of one segment, the whole being `()`, or (None) of all; and of one version, or of all.
         """
+        ...
+
+    def profile_keys(self, model: str, scale: str, window: Window, *, version: str | None = None) -> list[ProfileKey]:
+        """Return of what there are profiles, as `profiles` does, without a look at them."""
         ...
 
     def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:

@@ -291,7 +291,13 @@ class MemoryTransaction:
             self._note(model)
 
     def profiles(
-        self, model: str, scale: str, window: Window, *, segment: tuple[tuple[str, str], ...] | None = None
+        self,
+        model: str,
+        scale: str,
+        window: Window,
+        *,
+        segment: tuple[tuple[str, str], ...] | None = None,
+        version: str | None = None,
     ) -> dict[ProfileKey, bytes]:
         """Return the packed profiles inside the window, in order of their keys."""
         series: dict[tuple[Any, ...], list[tuple[Window, bytes]]] = {}
@@ -301,9 +307,13 @@ class MemoryTransaction:
         return {
             ProfileKey(name[0], name[1], name[2], found): body
             for name in sorted(series)
-            if segment in (None, name[2])
+            if segment in (None, name[2]) and version in (None, name[0])
             for found, body in series[name]
         }
+
+    def profile_keys(self, model: str, scale: str, window: Window, *, version: str | None = None) -> list[ProfileKey]:
+        """Return of what there are profiles inside the window, in order."""
+        return list(self.profiles(model, scale, window, version=version))
 
     def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:
         """Remove profiles."""
