@@ -15,6 +15,7 @@ import msgspec
 from killick.adapters.control_errors import mapped
 from killick.adapters.control_rows import (
     as_batch,
+    keyed,
     listed,
     of_producer,
     profile_row,
@@ -24,7 +25,6 @@ from killick.adapters.control_rows import (
 )
 from killick.adapters.control_tables import TIME_MAX, TIME_MIN
 from killick.checks.verdict import Verdict
-from killick.clock import Window
 from killick.errors import IllegalMove, OutsideError, StaleWrite
 from killick.identity import canonical_json
 from killick.ledger.entry import GENESIS, Entry
@@ -36,6 +36,7 @@ from killick.ports.control import (
     Half,
     ProfileKey,
     Quarantined,
+    Segment,
     Stretch,
     merge_stretches,
 )
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from killick.adapters.control_statements import Statements
-    from killick.clock import Instant
+    from killick.clock import Instant, Window
 
 __all__ = ["SqlTransaction"]
 
@@ -57,7 +58,6 @@ _AGED_AT_ONCE = 1_000
 _packed_verdict = msgspec.msgpack.Decoder(Verdict)
 # The ledger's entries are kept as the JSON that is hashed, for whoever audits them with other tools.
 _entry = msgspec.json.Decoder(Entry)
-_segment = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
 class SqlTransaction:
@@ -267,34 +267,22 @@ class SqlTransaction:
         )
 
     def profiles(
-        self,
-        model: str,
-        scale: str,
-        window: Window,
-        *,
-        segment: tuple[tuple[str, str], ...] | None = None,
-        version: str | None = None,
+        self, model: str, scale: str, window: Window, *, segment: Segment | None = None, version: str | None = None
     ) -> dict[ProfileKey, bytes]:
         """Return the packed profiles inside the window, in order of their keys."""
-        those = {"model": model, "scale": scale, "start": window.start, "end": window.end, "version": version}
-        asked = None if segment is None else segment_text(segment)
-        return dict(self._keyed(model, scale, self._rows(self._run.profiles, **those, segment=asked)))
+        asked = {"version": version, "segment": None if segment is None else segment_text(segment)}
+        return dict(self._keyed(self._run.profiles, model, scale, window, **asked))
 
     def profile_keys(self, model: str, scale: str, window: Window, *, version: str | None = None) -> list[ProfileKey]:
         """Return of what there are profiles inside the window, in order."""
-        those = {"model": model, "scale": scale, "start": window.start, "end": window.end, "version": version}
-        return [key for key, _ in self._keyed(model, scale, self._rows(self._run.profile_keys, **those, segment=None))]
+        held = self._keyed(self._run.profile_keys, model, scale, window, version=version, segment=None)
+        return [key for key, _ in held]
 
-    def _keyed(self, model: str, scale: str, rows: Iterable[Any]) -> Iterator[tuple[ProfileKey, bytes]]:
-        found: dict[int, list[Any]] = {}
-        for row in rows:
-            found.setdefault(row[0], []).append(row)
-        names = {
-            number: (name[0], name[1], _segment.decode(name[2])) for name, number in self._series(model, scale).items()
-        }
-        for number in sorted(found, key=names.__getitem__):
-            for _, start, end, body in sorted(found[number], key=itemgetter(1, 2)):
-                yield ProfileKey(*names[number], Window(start, end)), body
+    def _keyed(
+        self, statement: sa.Select[Any], model: str, scale: str, window: Window, **asked: object
+    ) -> Iterator[tuple[ProfileKey, bytes]]:
+        rows = self._rows(statement, model=model, scale=scale, start=window.start, end=window.end, **asked)
+        return keyed(rows, {number: name for name, number in self._series(model, scale).items()})
 
     def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:
         """Remove profiles."""

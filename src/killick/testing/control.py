@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from killick.ports.control import (
     Half,
     ProfileKey,
     Quarantined,
+    Segment,
     Stretch,
     merge_stretches,
 )
@@ -291,24 +292,13 @@ class MemoryTransaction:
             self._note(model)
 
     def profiles(
-        self,
-        model: str,
-        scale: str,
-        window: Window,
-        *,
-        segment: tuple[tuple[str, str], ...] | None = None,
-        version: str | None = None,
+        self, model: str, scale: str, window: Window, *, segment: Segment | None = None, version: str | None = None
     ) -> dict[ProfileKey, bytes]:
         """Return the packed profiles inside the window, in order of their keys."""
-        series: dict[tuple[Any, ...], list[tuple[Window, bytes]]] = {}
-        for found, row in self._read().profiles.get((model, scale), ByWindow()).inside(window):
-            for name, body in row.items():
-                series.setdefault(name, []).append((found, body))
         return {
             ProfileKey(name[0], name[1], name[2], found): body
-            for name in sorted(series)
+            for name, found, body in self._read().profiles.get((model, scale), ByWindow()).in_order(window)
             if segment in (None, name[2]) and version in (None, name[0])
-            for found, body in series[name]
         }
 
     def profile_keys(self, model: str, scale: str, window: Window, *, version: str | None = None) -> list[ProfileKey]:
