@@ -4,10 +4,14 @@ from dataclasses import replace
 
 import msgspec
 import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from killick.clock import DAY, HOUR, MINUTE, Window, align
 from killick.engine.aging import OwnTime, age, age_windows, compact, expire, forget_answers
-from killick.engine.receive import PREDICTIONS
+from killick.engine.recall import labelled_between
+from killick.engine.receive import OUTCOMES, PREDICTIONS
 from killick.engine.turns import FINE_FOR, Watched, read_turn, write_turn
 from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
@@ -230,6 +234,53 @@ def test_a_file_of_another_hour_between_two_keeps_them_apart():
         held = sorted(t.batches(MODEL, PREDICTIONS), key=lambda batch: batch.number)
     versions = [post.world.archive.read(batch.path)["version"].to_list() for batch in held]
     assert versions == [["v1"], ["v2"], ["v3", "v4"]]
+
+
+@pytest.mark.parametrize("kind", [PREDICTIONS, OUTCOMES])
+def test_hours_that_alternate_are_merged(kind):
+    """A late row in every other group: nothing that lies between holds a copy of anything."""
+    post = Post.in_memory()
+    for number in range(20):
+        at = NOW - number % 2 * HOUR
+        if kind == PREDICTIONS:
+            post.predict(names(2 * number, 2 * number + 2), at=at, spread=1)
+        else:
+            post.turn_out({f"loan-{number}": 1}, known_at=at)
+    post.profile()
+    assert compact(post.world, MODEL, kind, NOW + 9 * HOUR) == 20
+    with post.world.control.transaction() as t:
+        assert len(t.batches(MODEL, kind)) == 2
+
+
+sent = st.tuples(
+    st.lists(st.integers(0, 6), max_size=3), st.integers(0, 5), st.sampled_from(["v1", "v2"]), st.booleans()
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(sent, max_size=12))
+def test_merging_changes_nothing_that_is_recalled(history):
+    """Copies in other hours and versions, in one batch and in several, profiled at once or later: the first counts."""
+    merged, apart = Post.in_memory(), Post.in_memory()
+    for post in (merged, apart):
+        post.turn_out({f"loan-{number}": number % 2 for number in range(7)})
+        for numbers, half_hours, version, is_profiled in history:
+            ids = [f"loan-{number}" for number in numbers]
+            post.predict(ids, version=version, at=NOW - half_hours * HOUR // 2, spread=1)
+            if is_profiled:
+                post.profile()
+            if post is merged:
+                compact(post.world, MODEL, PREDICTIONS, NOW + 9 * HOUR)
+        post.profile()
+    compact(merged.world, MODEL, PREDICTIONS, NOW + 9 * HOUR)
+    assert recalled(merged) == recalled(apart)
+    assert total(merged) == total(apart)
+
+
+def recalled(post: Post) -> list[tuple]:
+    """What is read back of each prediction: its time, version and label."""
+    held = labelled_between(post.world, MODEL, Window(0, 2**62), known_by=2**62)
+    return sorted(held.select(PREDICTION_ID, "event_time", "version", "label").rows())
 
 
 def test_a_large_file_is_not_written_again_for_a_few_late_rows():

@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 
 from killick.clock import DAY, FOREVER, HOUR, Window
+from killick.engine.copies import are_first
 from killick.engine.identities import RUNS
 from killick.engine.receive import GAUGES, OUTCOMES, PREDICTIONS, SHADOWS
 from killick.engine.turns import old_before, read_turn, write_turn
@@ -23,7 +24,7 @@ from killick.ports.control import Batch
 from killick.profiles.codec import pack_profile, unpack_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from killick.clock import Duration, Instant
     from killick.engine.turns import Watched
@@ -32,14 +33,16 @@ if TYPE_CHECKING:
     from killick.profiles.profile import Profile
 
 KINDS = (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES)
+# Which outcome is the latest its own times say, wherever it lies.
+_UNORDERED = (OUTCOMES, GAUGES)
 # What lies in an hour's folder is merged when there are so many files, or when the hour has been over for a while.
 _FILES_MAX, _OVER_FOR = 16, HOUR
 # In these hours there is something to merge nearly always: what is over for a while is done.
 _RECENT = 3 * HOUR
 # A merged file holds no more: it is read whole when a batch of it is asked for; 40 million numbers are 320 MB.
 _MERGED_ROWS_MAX, _MERGED_CELLS_MAX = 2_000_000, 40_000_000
-# Nor is it made of more files at once: to read so many small ones takes half a second.
-_MERGED_FILES_MAX = 500
+# Nor is it made of more files at once, and no more are asked for their copies in a row: each takes some milliseconds.
+_MERGED_FILES_MAX, _ASKED_MAX = 100, 200
 # In one transaction, which takes a tenth of a second: a model whose first event was of 1970 has 20,000 days behind it.
 _EMPTY_DAYS_MAX = 500
 # How long the answers to deliveries are kept: a spool that was left lying for a weekend still gets them.
@@ -132,7 +135,7 @@ def _is_due(world: World, model: str, kind: str, now: Instant) -> bool:
     """Whether files of the last hours are to be merged: to look at those of 90 days takes a twentieth of a second."""
     with world.control.transaction() as t:
         batches = t.batches(model, kind, Window(now - _RECENT, FOREVER))
-    return next(_groups(batches, _MERGED_ROWS_MAX, now), None) is not None
+    return next(_groups(batches, _MERGED_ROWS_MAX, now, lambda _: kind in _UNORDERED), None) is not None
 
 
 def compact(world: World, model: str, kind: str, now: Instant) -> int:
@@ -143,8 +146,9 @@ def compact(world: World, model: str, kind: str, now: Instant) -> int:
 def compacting(world: World, model: str, kind: str, now: Instant) -> Iterator[int]:
     """Merge the small files of hours: many of them at once, and all of an hour that is over; yield how many went.
 
-    Only neighbours in the order of commit are merged: no file of another hour, and none that is not profiled yet, was
-    committed between them. So rows stay in the order of commit, and the first copy of a prediction stays the first.
+    A file takes its place in the order of commit with it, so that the first copy of a prediction stays the first: it
+    is merged with its neighbours there, and across files of other hours and those that are not profiled yet only where
+    the identities say that it holds no later copy of anything. The order of outcomes and gauges means nothing.
     A file is written again only with others that are together at least half as large: however late rows come, each
     is written a few times at most for every doubling of its file.
     """
@@ -154,33 +158,44 @@ def compacting(world: World, model: str, kind: str, now: Instant) -> Iterator[in
     if len(settled) < 2:  # noqa: PLR2004 - one file is merged already
         return
     width = len(world.archive.columns(settled[-1].path))
-    for group in _groups(batches, min(_MERGED_ROWS_MAX, _MERGED_CELLS_MAX // max(width, 1)), now):
+    asked = iter(range(_ASKED_MAX))
+
+    def may_move(batch: Batch) -> bool:
+        is_asked = kind == PREDICTIONS and next(asked, None) is not None
+        return kind in _UNORDERED or (is_asked and are_first(world, batch))
+
+    for group in _groups(batches, min(_MERGED_ROWS_MAX, _MERGED_CELLS_MAX // max(width, 1)), now, may_move):
         if merged := _merge_files(world, group):
             yield merged
 
 
-def _groups(batches: Iterable[Batch], rows_max: int, now: Instant) -> Iterator[list[Batch]]:
+def _groups(
+    batches: Iterable[Batch], rows_max: int, now: Instant, may_move: Callable[[Batch], bool]
+) -> Iterator[list[Batch]]:
     """Yield which files are to be merged."""
-    for run in _runs(sorted(batches, key=lambda batch: batch.number), rows_max):
+    for run in _runs(sorted(batches, key=lambda batch: batch.number), rows_max, may_move):
         is_over = _hour(run[0]).end + _OVER_FOR <= now
         yield from _worthwhile(run, 2 if is_over else _FILES_MAX)
 
 
-def _runs(batches: Iterable[Batch], rows_max: int) -> Iterator[list[Batch]]:
-    """Yield neighbours that lie in one hour and fit into one file; what is pending or large stands between them."""
-    run: list[Batch] = []
-    rows = 0
-    for batch in batches:
+def _runs(batches: Iterable[Batch], rows_max: int, may_move: Callable[[Batch], bool]) -> Iterator[list[Batch]]:
+    """Yield files of one hour that fit into one: neighbours, and what is free to move to them."""
+    runs: dict[Window, list[Batch]] = {}
+    began: dict[Window, int] = {}
+    for at, batch in enumerate(batches):
+        hour = _hour(batch)
         fits = not batch.pending and batch.rows < rows_max // 2
-        has_room = rows + batch.rows <= rows_max and len(run) < _MERGED_FILES_MAX
-        if run and not (fits and has_room and _hour(batch) == _hour(run[0])):
-            yield run
-            run, rows = [], 0
+        if run := runs.get(hour):
+            has_room = sum(one.rows for one in run) + batch.rows <= rows_max and len(run) < _MERGED_FILES_MAX
+            # Once a file has moved, what comes after it has others before it too.
+            is_next = at == began[hour] + len(run)
+            if not (fits and has_room and (is_next or may_move(batch))):
+                yield runs.pop(hour)
+        if fits and hour not in runs:
+            runs[hour], began[hour] = [], at
         if fits:
-            run.append(batch)
-            rows += batch.rows
-    if run:
-        yield run
+            runs[hour].append(batch)
+    yield from runs.values()
 
 
 def _hour(batch: Batch) -> Window:

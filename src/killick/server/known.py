@@ -43,7 +43,7 @@ class Known:
         self._specs = specs
         self._stored = stored
         self._seconds = seconds
-        self._read_at = seconds()
+        self._read_at = float("-inf")
         self._names = set(stored())
         self._models_max = models_max
         # Names whose first rows are being stored, each as often as it is.
