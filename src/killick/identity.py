@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from hashlib import sha256
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 # 16 hex digits (64 bits): a store of a million ids has a chance of about 3e-8 that any two are equal.
 _ID_DIGITS = 16
+
+# A model's name is that of a folder, percent-encoded, and file systems take 255 bytes: `model=` and room to spare.
+MODEL_BYTES_MAX = 200
 
 # Canonical JSON in the sense of RFC 8785 for what we hold: sorted keys, no spaces, shortest floats, no NaN.
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -33,6 +37,15 @@ def fingerprint(value: Any) -> str:  # noqa: ANN401 - any JSON value
     '015abd7f5cc5'
     """
     return sha256(canonical_json(value)).hexdigest()
+
+
+def is_model_name(name: str) -> bool:
+    """Whether a model may have this name: it is printable, and not too long for a folder when it is percent-encoded.
+
+    >>> [is_model_name(name) for name in ("flight-delay", "", "x" * 201, "ü" * 33, "ü" * 34)]
+    [True, False, False, True, False]
+    """
+    return name.isprintable() and 0 < len(quote(name, safe="")) <= MODEL_BYTES_MAX
 
 
 def derive_id(kind: str, *parts: Any) -> str:  # noqa: ANN401 - any JSON values

@@ -73,6 +73,7 @@ def every_call(t):
         "release": lambda: t.release(MODEL, ["a"]),
         "add_profiles": lambda: t.add_profiles(MODEL, SCALE, {a_key(1): b""}),
         "profiles": lambda: t.profiles(MODEL, SCALE, Window(0, 1)),
+        "profile_keys": lambda: t.profile_keys(MODEL, SCALE, Window(0, 1)),
         "drop_profiles": lambda: t.drop_profiles(MODEL, SCALE, [a_key(1)]),
         "add_verdicts": lambda: t.add_verdicts(MODEL, [a_verdict(1)]),
         "verdicts": lambda: t.verdicts(MODEL),

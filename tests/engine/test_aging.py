@@ -4,10 +4,14 @@ from dataclasses import replace
 
 import msgspec
 import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from killick.clock import DAY, HOUR, MINUTE, Window, align
-from killick.engine.aging import age, age_windows, compact, expire, forget_answers
-from killick.engine.receive import PREDICTIONS
+from killick.engine.aging import OwnTime, age, age_windows, compact, expire, forget_answers
+from killick.engine.recall import labelled_between
+from killick.engine.receive import OUTCOMES, PREDICTIONS
 from killick.engine.turns import FINE_FOR, Watched, read_turn, write_turn
 from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
@@ -20,6 +24,16 @@ def total(post: Post) -> Profile:
     return Profile.merge(REFERENCE.scale, [profile for (segment, _), profile in post.counted().items() if not segment])
 
 
+def aged(post: Post, watched: Watched | None = None) -> None:
+    """All of it at once, by the newest event that was seen."""
+    watched = watched or post.watched
+    with post.world.control.transaction() as t:
+        turn, _ = read_turn(t, MODEL)
+    own = OwnTime(turn.newest, turn.newest)
+    for _ in age(post.world, MODEL, watched.spec.keep.days * DAY, own, watched, is_thorough=True):
+        pass
+
+
 def test_windows_merge_into_days_when_the_models_own_time_has_left_them():
     """A model that sends a history of last year has fine windows of last year's newest days."""
     post = Post.in_memory()
@@ -30,7 +44,7 @@ def test_windows_merge_into_days_when_the_models_own_time_has_left_them():
     post.predict(names(20, 40), at=year_ago + FINE_FOR + 2 * DAY)
     post.profile()
     before = total(post)
-    age(post.world, post.watched)
+    aged(post)
     assert total(post) == before
     widths = {window.start: window.width for (segment, window) in post.counted() if not segment}
     assert widths.pop(year_ago) == DAY
@@ -98,10 +112,10 @@ def test_aging_again_changes_nothing():
     post.predict(names(0, 10), at=NOW - 20 * DAY)
     post.predict(names(10, 20))
     post.profile()
-    age(post.world, post.watched)
+    aged(post)
     with post.world.control.transaction() as t:
         before = (read_turn(t, MODEL), t.batches(MODEL, PREDICTIONS))
-    age(post.world, post.watched)
+    aged(post)
     with post.world.control.transaction() as t:
         assert (read_turn(t, MODEL), t.batches(MODEL, PREDICTIONS)) == before
 
@@ -146,13 +160,13 @@ def test_what_the_spec_no_longer_keeps_goes_rows_identities_and_profiles(tmp_pat
     post.predict(names(0, 10), at=NOW - 60 * DAY)
     post.predict(names(10, 20))
     post.profile()
-    age(post.world, watched)
+    aged(post, watched)
     assert total(post).rows == 10
     with post.world.control.transaction() as t:
         assert sum(batch.rows for batch in t.batches(MODEL, PREDICTIONS)) == 10
         known = t.paths()
     assert len(post.world.archive.sweep(known)) == 1
-    expire(post.world, watched, NOW + DAY)
+    expire(post.world, MODEL, NOW + DAY)
     assert post.counted() == {}
     with post.world.control.transaction() as t:
         assert t.paths() == set()
@@ -163,7 +177,7 @@ def test_a_history_is_not_too_old_because_it_is_history():
     post = Post.in_memory()
     post.predict(names(0, 10), at=NOW - 3_000 * DAY)
     post.profile()
-    age(post.world, post.watched)
+    aged(post)
     assert total(post).rows == 10
 
 
@@ -210,7 +224,7 @@ def test_a_pair_of_two_types_stays_apart_and_what_is_too_old_goes_all_the_same()
         t.settle([batch.batch_id for batch in t.pending()])
         turn, revision = read_turn(t, MODEL)
         write_turn(t, MODEL, msgspec.structs.replace(turn, number=1, newest=NOW, aged=align(NOW, DAY)), revision)
-    age(post.world, post.watched)
+    aged(post)
     with post.world.control.transaction() as t:
         assert sorted(batch.rows for batch in t.batches(MODEL, PREDICTIONS)) == [1, 1, 1]
 
@@ -226,6 +240,53 @@ def test_a_file_of_another_hour_between_two_keeps_them_apart():
         held = sorted(t.batches(MODEL, PREDICTIONS), key=lambda batch: batch.number)
     versions = [post.world.archive.read(batch.path)["version"].to_list() for batch in held]
     assert versions == [["v1"], ["v2"], ["v3", "v4"]]
+
+
+@pytest.mark.parametrize("kind", [PREDICTIONS, OUTCOMES])
+def test_hours_that_alternate_are_merged(kind):
+    """A late row in every other group: nothing that lies between holds a copy of anything."""
+    post = Post.in_memory()
+    for number in range(20):
+        at = NOW - number % 2 * HOUR
+        if kind == PREDICTIONS:
+            post.predict(names(2 * number, 2 * number + 2), at=at, spread=1)
+        else:
+            post.turn_out({f"loan-{number}": 1}, known_at=at)
+    post.profile()
+    assert compact(post.world, MODEL, kind, NOW + 9 * HOUR) == 20
+    with post.world.control.transaction() as t:
+        assert len(t.batches(MODEL, kind)) == 2
+
+
+sent = st.tuples(
+    st.lists(st.integers(0, 6), max_size=3), st.integers(0, 5), st.sampled_from(["v1", "v2"]), st.booleans()
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(sent, max_size=12))
+def test_merging_changes_nothing_that_is_recalled(history):
+    """Copies in other hours and versions, in one batch and in several, profiled at once or later: the first counts."""
+    merged, apart = Post.in_memory(), Post.in_memory()
+    for post in (merged, apart):
+        post.turn_out({f"loan-{number}": number % 2 for number in range(7)})
+        for numbers, half_hours, version, is_profiled in history:
+            ids = [f"loan-{number}" for number in numbers]
+            post.predict(ids, version=version, at=NOW - half_hours * HOUR // 2, spread=1)
+            if is_profiled:
+                post.profile()
+            if post is merged:
+                compact(post.world, MODEL, PREDICTIONS, NOW + 9 * HOUR)
+        post.profile()
+    compact(merged.world, MODEL, PREDICTIONS, NOW + 9 * HOUR)
+    assert recalled(merged) == recalled(apart)
+    assert total(merged) == total(apart)
+
+
+def recalled(post: Post) -> list[tuple]:
+    """What is read back of each prediction: its time, version and label."""
+    held = labelled_between(post.world, MODEL, Window(0, 2**62), known_by=2**62)
+    return sorted(held.select(PREDICTION_ID, "event_time", "version", "label").rows())
 
 
 def test_a_large_file_is_not_written_again_for_a_few_late_rows():

@@ -198,7 +198,7 @@ def test_the_keys_are_kept_as_long_as_anything(post):
     """So many days after somebody was forgotten, and not a day longer."""
     forget(post.world, WHO, actor="dpo", now=NOW, salt=b"random")
     for before, runs in ((NOW, 1), (NOW + 1, 0)):
-        expire(post.world, post.watched, before)
+        expire(post.world, MODEL, before)
         with post.world.control.transaction() as t:
             assert len(t.batches(MODEL, FORGOTTEN_IDS)) == runs
 

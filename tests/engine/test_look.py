@@ -1,5 +1,7 @@
 """What is said of a model's telemetry is what is in its profiles."""
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
@@ -11,6 +13,7 @@ from killick.engine.receive import PREDICTIONS
 from killick.errors import DataError
 from killick.profiles.codec import unpack_profile
 from killick.telemetry.columns import WEIGHT
+from killick.testing.faults import FaultPlan, faulty
 from tests.engine.telemetry import MODEL, NOW, REFERENCE, Post, names, predictions
 
 
@@ -46,6 +49,18 @@ def test_stored_profiles_are_told_by_version_segment_and_window(post):
     assert len(counted_in(post.world, MODEL, segment={}, most=1_000)) == len(everything)
     with pytest.raises(DataError, match="ask for less time, or one segment"):
         counted_in(post.world, MODEL, segment={}, most=len(everything) - 1)
+
+
+def test_no_profile_is_read_that_is_not_told(post):
+    """Where too many are asked for they are only counted; of others than one version and segment nothing is read."""
+    plan = FaultPlan()
+    world = replace(post.world, control=faulty(post.world.control, plan))
+    with pytest.raises(DataError):
+        counted_in(world, MODEL, most=3)
+    assert counted_in(world, MODEL, version="v9", segment={"city": "Oslo"}) == []
+    assert [call for call in plan.calls if call.endswith("profiles")] == []
+    assert counted_in(world, MODEL, version="v1", segment={"city": "Oslo"})
+    assert len([call for call in plan.calls if call.endswith("profiles")]) == 1
 
 
 def test_sampled_predictions_stand_for_all_there_were(post):

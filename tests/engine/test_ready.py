@@ -3,15 +3,19 @@
 import pytest
 
 from killick.clock import SECOND
+from killick.engine.open import apply_spec
 from killick.engine.ready import look
+from killick.engine.receive import OUTCOMES, Delivery, commit
 from killick.testing.faults import FaultPlan, every_fault, faulty
-from tests.engine.telemetry import MODEL, NOW, Post, names
+from tests.engine.telemetry import MODEL, NOW, SPEC, Post, names, outcomes
 
 
 @pytest.fixture
 def post():
-    """A world, and who sends to it."""
-    return Post.in_memory()
+    """A world in which a model is watched, and who sends to it."""
+    post = Post.in_memory()
+    apply_spec(post.world, SPEC, NOW)
+    return post
 
 
 def test_a_world_that_works_is_ready_and_keeps_nothing_of_the_look(post):
@@ -48,3 +52,10 @@ def test_every_call_that_fails_is_a_reason_and_no_error(post):
         for plan in every_fault(len(counted.calls), fault="error")
     }
     assert said == {("the control store does not answer",), ("the archive cannot be written",)}
+
+
+def test_what_nobody_will_profile_is_no_backlog(post):
+    """Outcomes of a model that has sent no prediction wait, and nobody is behind."""
+    commit(post.world, [Delivery("labels-only", OUTCOMES, "host", 0, outcomes({"loan-1": 1}))], NOW)
+    found = look(post.world.control, post.world.archive, NOW)
+    assert (found.backlog_batches, found.lag_seconds) == (0, {})

@@ -1,6 +1,7 @@
 """What is acknowledged is there, once: copies, crowds, failing disks and rows that nobody can use."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -24,8 +25,13 @@ from killick.engine.receive import (
 from killick.errors import DataError, OutsideError
 from killick.telemetry.columns import EVENT_TIME, PREDICTION_ID
 from killick.telemetry.quarantine import Rejected
+from killick.testing.archive import MemoryArchive
+from killick.testing.control import MemoryControl
 from killick.testing.faults import FaultPlan, faulty
 from tests.engine.telemetry import MODEL, NOW, Post, names, outcomes, predictions
+
+# A delivery of which nothing is written.
+NOTHING = predictions([])
 
 
 def stored(post: Post, kind: str = PREDICTIONS) -> list[str]:
@@ -204,6 +210,51 @@ def test_the_bad_luck_of_one_delivery_is_not_the_others():
     receiver.close()
     assert isinstance(answers.pop("bad"), Exception)
     assert [answer.accepted for answer in answers.values()] == [1] * 5
+
+
+class NarrowArchive(MemoryArchive):
+    """Has no room for the files of one model, or for any; `tries` are those that failed."""
+
+    def __init__(self, full):
+        super().__init__()
+        self.full, self.tries = full, 0
+
+    def write(self, model, kind, batch_id, table):
+        """Keep a batch, if there is room."""
+        if self.full in ("", model):
+            self.tries += 1
+            raise OutsideError("there is no room")
+        return super().write(model, kind, batch_id, table)
+
+
+@pytest.mark.parametrize(("full", "failing", "tries"), [("m1", 1, 2), ("", 5, 3)])
+def test_a_model_whose_files_cannot_be_written_is_not_the_others_trouble(full, failing, tries):
+    """Each model of the group is tried by itself; where two of them fail too, nobody waits for the rest to."""
+    archive, control = NarrowArchive(full), MemoryControl()
+    receiver = Receiver(replace(Post.in_memory().world, archive=archive, control=control), lambda: NOW)
+    sent = [Delivery(f"m{at}", PREDICTIONS, "host", 1, predictions(names(at, at + 1))) for at in range(5)]
+    answers = []
+
+    def send(delivery):
+        try:
+            receiver.receive(delivery)
+        except OutsideError:
+            answers.append(delivery.model)
+
+    threads = [threading.Thread(target=send, args=(delivery,)) for delivery in sent]
+    with control.transaction():  # the receiver waits for it, and all that comes meanwhile is one group
+        first = threading.Thread(target=receiver.receive, args=(Delivery("m9", PREDICTIONS, "host", 1, NOTHING),))
+        first.start()
+        while not receiver._attempt:
+            time.sleep(0.001)
+        for thread in threads:
+            thread.start()
+        while receiver._waiting.qsize() < len(threads):
+            time.sleep(0.001)
+    for thread in [first, *threads]:
+        thread.join()
+    receiver.close()
+    assert (len(answers), archive.tries) == (failing, tries)
 
 
 def test_rows_without_a_time_do_not_slip_in_with_others():

@@ -148,7 +148,7 @@ def test_who_changes_profiles_makes_a_round_begin_anew():
         def transaction(self):
             self.begun += 1
             if self.begun == 3:
-                expire(post.world, post.watched, NOW - 80 * DAY)
+                expire(post.world, MODEL, NOW - 80 * DAY)
             return control.transaction()
 
     with pytest.raises(StaleWrite):
@@ -201,7 +201,7 @@ def test_a_label_is_remembered_as_long_as_its_prediction():
     for _ in range(2):
         post.send(OUTCOMES, ancient)
         post.profile()
-        expire(post.world, post.watched, NOW - 90 * DAY)
+        expire(post.world, MODEL, NOW - 90 * DAY)
     assert int(total(post).counts_of("(label delay)").sum()) == 1
 
 

@@ -59,6 +59,8 @@ def test_without_a_token_only_what_tells_nothing_is_open(route: Route, guarded: 
 
     if route.scope is None:
         assert answer.status == 200
+        probed = guarded.ask("HEAD", path_of(route))
+        assert (probed.status, probed.body) == (200, b"")
     else:
         assert answer.status == 401
         assert answer.headers["www-authenticate"].startswith("Bearer")

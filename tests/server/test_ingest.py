@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import polars as pl
 import pytest
@@ -217,10 +218,38 @@ def test_a_bomb_is_refused_and_the_server_does_not_grow(encoding: str, server: S
     assert gauge(server, "killick_held_bytes") == 0
 
 
-@pytest.mark.parametrize("name", ["a%0Ab", "x" * 201, "%7F"])
+@pytest.mark.parametrize("name", ["a%0Ab", "x" * 201, "%7F", "%E6%A8%A1" * 23])
 def test_what_can_be_no_models_name_is_refused(name: str, server: Server) -> None:
-    """One line of at most 200 printable characters."""
+    """One line, printable, of at most 200 bytes when it is percent-encoded: no file system holds a longer folder."""
     problem(server.post(f"/v1/models/{name}/predictions", ROWS), 400)
+    half = {"specversion": "1.0", "id": "1", "type": "org.kubeflow.serving.inference.request", "source": "x"}
+    half |= {"inferenceservicename": unquote(name), "data": {"instances": [[1.0]]}}
+    body, event = json.dumps(half).encode(), "application/cloudevents+json"
+    problem(server.ask("POST", "/v1/cloudevents", body, Content_Type=event), 400)
+
+
+def test_the_longest_name_is_taken(server: Server) -> None:
+    """Its folder fits."""
+    assert server.post(f"/v1/models/{'%E6%A8%A1' * 22}/predictions", ROWS).status == 200
+
+
+def test_a_change_makes_no_model(few: Server) -> None:
+    """About one that nobody knows it is put aside, with its place in the body; the others are taken."""
+    change = {"at": "2026-01-01T00:00Z", "kind": "release", "name": "x"}
+    few.post("/v1/models/known/predictions", ROWS)
+    models = ["ghost", "known", None, "ghost-2"]
+    answer = few.post("/v1/changes", [{}, *(change | {"model": model} for model in models), {"kind": 1}])
+
+    assert answer.json["accepted"] == 2
+    assert [row["index"] for row in answer.json["quarantined"]] == [0, 1, 4, 5]
+    assert answer.json["quarantined"][1]["field"] == "model"
+    problem(few.post("/v1/changes?on_error=reject", [change | {"model": "ghost"}]), 422)
+    assert few.stop() == 0
+    again = start(few.store)
+    try:
+        assert again.ask("GET", "/v1/models").json["models"] == ["known"]
+    finally:
+        assert again.stop() == 0
 
 
 def test_names_of_models_are_data_and_no_paths(server: Server) -> None:

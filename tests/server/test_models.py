@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from killick.clock import HOUR, format_instant
-from tests.server.serving import Server, prediction
+from tests.server.serving import Server, prediction, start
 from tests.server.test_ingest import problem
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.server.serving import Answer
 
 MODEL, ROWS = "looked-at", 1_200
@@ -98,6 +100,21 @@ def test_a_model_that_nobody_knows_is_told(path: str, server: Server) -> None:
     server.post("/v1/models/near-miss/predictions", [prediction(1)])
 
     assert "near-miss" in problem(server.ask("GET", f"/v1/models/near-mist{path}"), 404)["detail"]
+
+
+def test_hosts_know_each_others_models(tmp_path: Path) -> None:
+    """Of two servers on one store each tells of what the other has taken, a second later."""
+    one, other = start(tmp_path), start(tmp_path)
+    try:
+        assert other.ask("GET", "/v1/models/shared").status == 404
+        assert one.post("/v1/models/shared/predictions", [prediction(1)]).status == 200
+        time.sleep(1.1)
+        assert other.ask("GET", "/v1/models/shared").json["totals"]["predictions.accepted"] == 1
+        assert other.ask("GET", "/v1/models").json["models"] == ["shared"]
+        change = {"at": "2026-01-01T00:00Z", "kind": "release", "name": "x", "model": "shared"}
+        assert other.post("/v1/changes", [change]).json["accepted"] == 1
+    finally:
+        assert (one.stop(), other.stop()) == (0, 0)
 
 
 @pytest.mark.parametrize(

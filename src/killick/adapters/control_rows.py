@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,18 +14,18 @@ from killick.clock import Window
 from killick.errors import DataError, Mistake
 from killick.identity import canonical_json
 from killick.ledger.entry import Entry
-from killick.ports.control import Batch
+from killick.ports.control import Batch, ProfileKey, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from killick.ports.control import ProfileKey, Stretch
+    from killick.ports.control import Stretch
 
 # MessagePack and not JSON: a one-sided interval has an infinite end, and JSON has no word for it.
 as_verdict = msgspec.msgpack.Decoder(Verdict).decode
 # The ledger's entries are kept as the JSON that is hashed, for whoever audits them with other tools.
 as_entry = msgspec.json.Decoder(Entry).decode
-as_segment = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+as_segment = msgspec.json.Decoder(Segment).decode
 # A parameter of some megabytes at most, however many ids are asked for.
 _IDS_AT_ONCE = 50_000
 
@@ -68,6 +69,19 @@ def series_name(key: ProfileKey) -> tuple[str, str, str]:
 def profile_row(numbers: Mapping[tuple[str, str, str], int], key: ProfileKey) -> dict[str, Any]:
     """Return where a profile stands."""
     return {"series": numbers[series_name(key)], "window_start": key.window.start, "window_end": key.window.end}
+
+
+def keyed(
+    rows: Iterable[Sequence[Any]], series: Mapping[int, tuple[str, str, str]]
+) -> Iterator[tuple[ProfileKey, bytes]]:
+    """Yield rows of profiles under their keys, in order of these; `series` names each by its number."""
+    found: dict[int, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(row)
+    names = {number: (*series[number][:2], as_segment(series[number][2])) for number in found}
+    for number in sorted(found, key=names.__getitem__):
+        for _, start, end, body in sorted(found[number], key=itemgetter(1, 2)):
+            yield ProfileKey(*names[number], Window(start, end)), body
 
 
 def verdict_row(model: str, verdict: Verdict) -> dict[str, Any]:

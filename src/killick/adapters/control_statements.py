@@ -178,12 +178,11 @@ class Statements:
         self.add_profile = insert.on_conflict_do_update(
             index_elements=["series", "window_start", "window_end"], set_={"body": insert.excluded.body}
         )
-        self.profiles = (
-            sa.select(profiles)
-            .join(profile_series, series.number == profiles.c.series)
-            .where(*scaled, *_inside(profiles))
-        )
-        self.profiles_of_segment = self.profiles.where(series.segment == sa.bindparam("segment"))
+        held = sa.join(profiles, profile_series, series.number == profiles.c.series)
+        asked = (*scaled, *_inside(profiles), _if_given(series.segment), _if_given(series.version))
+        self.profiles = sa.select(profiles).select_from(held).where(*asked)
+        place = (profiles.c.series, profiles.c.window_start, profiles.c.window_end)
+        self.profile_keys = sa.select(*place, sa.null()).select_from(held).where(*asked)
         self.drop_profile = sa.delete(profiles).where(
             *(profiles.c[name] == sa.bindparam(f"the_{name}") for name in ("series", "window_start", "window_end"))
         )
@@ -231,3 +230,9 @@ def _inside(table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
     # The second condition follows from the others, and bounds the part of the index that is read.
     start, end = table.c.window_start, table.c.window_end
     return start >= sa.bindparam("start"), start <= sa.bindparam("end"), end <= sa.bindparam("end")
+
+
+def _if_given(column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Whether a column is what the parameter of its name says, if it says anything."""
+    parameter = sa.bindparam(column.key, type_=sa.Text())
+    return sa.or_(parameter.is_(None), column == parameter)

@@ -14,8 +14,8 @@ from killick.adapters.control_errors import mapped
 from killick.adapters.control_rows import (
     as_batch,
     as_entry,
-    as_segment,
     as_verdict,
+    keyed,
     listed,
     of_delivery,
     of_producer,
@@ -25,7 +25,6 @@ from killick.adapters.control_rows import (
     verdict_row,
 )
 from killick.adapters.control_tables import TIME_MAX, TIME_MIN
-from killick.clock import Window
 from killick.errors import IllegalMove, OutsideError, StaleWrite
 from killick.identity import canonical_json
 from killick.ledger.entry import GENESIS, Entry
@@ -37,18 +36,19 @@ from killick.ports.control import (
     Half,
     ProfileKey,
     Quarantined,
+    Segment,
     Stretch,
     merge_stretches,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import sqlalchemy as sa
 
     from killick.adapters.control_statements import Statements
     from killick.checks.verdict import Verdict
-    from killick.clock import Instant
+    from killick.clock import Instant, Window
 
 __all__ = ["SqlTransaction"]
 
@@ -269,23 +269,22 @@ class SqlTransaction:
         )
 
     def profiles(
-        self, model: str, scale: str, window: Window, *, segment: tuple[tuple[str, str], ...] | None = None
+        self, model: str, scale: str, window: Window, *, segment: Segment | None = None, version: str | None = None
     ) -> dict[ProfileKey, bytes]:
         """Return the packed profiles inside the window, in order of their keys."""
-        those = {"model": model, "scale": scale, "start": window.start, "end": window.end}
-        if segment is None:
-            rows = self._rows(self._run.profiles, **those)
-        else:
-            rows = self._rows(self._run.profiles_of_segment, **those, segment=segment_text(segment))
-        found: dict[int, list[Any]] = {}
-        for row in rows:
-            found.setdefault(row[0], []).append(row)
-        names = {number: (name[0], name[1], as_segment(name[2])) for name, number in self._series(model, scale).items()}
-        return {
-            ProfileKey(*names[number], Window(start, end)): body
-            for number in sorted(found, key=names.__getitem__)
-            for _, start, end, body in sorted(found[number], key=itemgetter(1, 2))
-        }
+        asked = {"version": version, "segment": None if segment is None else segment_text(segment)}
+        return dict(self._keyed(self._run.profiles, model, scale, window, **asked))
+
+    def profile_keys(self, model: str, scale: str, window: Window, *, version: str | None = None) -> list[ProfileKey]:
+        """Return of what there are profiles inside the window, in order."""
+        held = self._keyed(self._run.profile_keys, model, scale, window, version=version, segment=None)
+        return [key for key, _ in held]
+
+    def _keyed(
+        self, statement: sa.Select[Any], model: str, scale: str, window: Window, **asked: object
+    ) -> Iterator[tuple[ProfileKey, bytes]]:
+        rows = self._rows(statement, model=model, scale=scale, start=window.start, end=window.end, **asked)
+        return keyed(rows, {number: name for name, number in self._series(model, scale).items()})
 
     def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:
         """Remove profiles."""

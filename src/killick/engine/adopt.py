@@ -70,12 +70,15 @@ def adopt(world: World, model: str, spec: Spec | None, now: Instant) -> Watched 
     """
     with world.control.transaction() as t:
         document = t.get("spec", model, "adopted")
-        batches = [batch for batch in t.pending(model) if batch.kind == PREDICTIONS]
     spec = spec or (parse_spec(document.body.decode(), source=f"{model} (adopted)") if document else None)
     reference = stored_reference(world, spec) if spec else None
     if spec and reference:
         apply_spec(world, spec, now)
         return Watched(spec, reference.scale, reference.segments)
+    with world.control.transaction() as t:
+        # Outcomes wait for their predictions, however many they are: they are not looked at.
+        sent = sorted(t.batches(model, PREDICTIONS), key=lambda batch: batch.number)
+    batches = [batch for batch in sent if batch.pending]
     if not _enough(batches, now):
         return None
     rows = predictions_of(world, _first(batches))

@@ -2,17 +2,19 @@
 
 Every step is one transaction and may be repeated; files that are no longer in the manifest are swept later, so that
 whoever is reading them can finish. Age is measured in a model's own time, by the newest event that it has seen: a
-history that is sent today is not old.
+history that is sent today is not old. What goes is gone, so that time is believed when it is a day old: a clock that
+is wrong for an hour makes nothing old.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import msgspec
 import polars as pl
 
-from killick.clock import DAY, HOUR, Window
+from killick.clock import DAY, FOREVER, HOUR, Window
+from killick.engine.copies import are_first
 from killick.engine.identities import RUNS
 from killick.engine.receive import GAUGES, OUTCOMES, PREDICTIONS, SHADOWS, sharing
 from killick.engine.turns import old_before, read_turn, write_turn
@@ -22,82 +24,180 @@ from killick.ports.control import Batch
 from killick.profiles.codec import pack_profile, unpack_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from killick.clock import Instant
+    from killick.clock import Duration, Instant
     from killick.engine.turns import Watched
     from killick.engine.world import World
     from killick.ports.control import ProfileKey, Transaction
     from killick.profiles.profile import Profile
 
-
+KINDS = (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES)
+# Which outcome is the latest its own times say, wherever it lies.
+_UNORDERED = (OUTCOMES, GAUGES)
 # What lies in an hour's folder is merged when there are so many files, or when the hour has been over for a while.
 _FILES_MAX, _OVER_FOR = 16, HOUR
+# In these hours there is something to merge nearly always: what is over for a while is done.
+_RECENT = 3 * HOUR
 # A merged file holds no more: it is read whole when a batch of it is asked for; 40 million numbers are 320 MB.
 _MERGED_ROWS_MAX, _MERGED_CELLS_MAX = 2_000_000, 40_000_000
+# Nor is it made of more files at once, and no more are asked for their copies in a row: each takes some milliseconds.
+_MERGED_FILES_MAX, _ASKED_MAX = 100, 200
 # In one transaction, which takes a tenth of a second: a model whose first event was of 1970 has 20,000 days behind it.
 _EMPTY_DAYS_MAX = 500
 # How long the answers to deliveries are kept word for word: whoever has not heard one asks again within minutes. A row
 # for each, of 200 models with a batch a second, would be 42 GB in a week. Then it is known that they were taken: of an
 # idempotency key, which is a row of its own, for a week, in which a job is run again.
 _ANSWERS_FOR, _KEYS_FOR = HOUR, 7 * DAY
+_NEVER: Instant = -(2**62)
 
 
-def age(world: World, watched: Watched) -> None:
-    """Merge windows and files, and drop what is older than the spec keeps; in the model's own time.
+class OwnTime(msgspec.Struct, frozen=True):
+    """A model's own time, for aging.
+
+    Attributes:
+        newest: the newest event that it has.
+        steady: the newest that it had a day ago, or some more; what was never seen a day ago is before everything.
+    """
+
+    newest: int
+    steady: int
+
+
+class _Noted(msgspec.Struct, frozen=True):
+    """What was the newest event at some instant, and what is believed meanwhile."""
+
+    newest: int
+    at: int
+    steady: int = _NEVER
+
+
+def own_time(world: World, model: str, now: Instant) -> OwnTime | None:
+    """Return a model's own time by now; None while it has sent nothing.
+
+    The newest event is noted once a day; a day later it is believed, and the next one noted.
+    """
+    with world.control.transaction() as t:
+        newest = _newest(t, model)
+        if newest is None:
+            return None
+        newest = min(newest, now)
+        document = t.get("aging", model, "time")
+        noted = msgspec.json.decode(document.body, type=_Noted) if document else None
+        if noted is None or not 0 <= now - noted.at < DAY:
+            # One from the future was noted by a clock that was wrong, and is never believed.
+            believed = noted.steady if noted and now < noted.at else noted.newest if noted else _NEVER
+            noted = _Noted(newest, now, believed)
+            t.put("aging", model, "time", msgspec.json.encode(noted), revision=document.revision if document else 0)
+        return OwnTime(newest, min(noted.steady, now))
+
+
+def _newest(t: Transaction, model: str) -> Instant | None:
+    turn, _ = read_turn(t, model)
+    if turn.number and turn.newest >= 0:
+        return turn.newest
+    # Nothing of it was ever profiled: its files say how far it has come.
+    return max((batch.window.end - 1 for kind in KINDS for batch in t.batches(model, kind)), default=None)
+
+
+def age(
+    world: World, model: str, keep: Duration, own: OwnTime, watched: Watched | None, *, is_thorough: bool
+) -> Iterator[bool]:
+    """Merge windows and files of a model, and drop what is older than it is kept; in its own time.
+
+    It goes by pieces, so that nobody has to wait for all of it.
+
+    Args:
+        world: where they are.
+        model: whose they are.
+        keep: how long it is kept.
+        own: the model's own time.
+        watched: how it is watched, if it is.
+        is_thorough: look at the files of all hours, and not of the last ones alone.
+
+    Yields:
+        after each piece, whether there was anything to do.
 
     Raises:
         OutsideError: archive or store failed; what was done is done.
+        StaleWrite: a round of profiling came in between; likewise.
     """
-    model = watched.spec.model
-    with world.control.transaction() as t:
-        turn, _ = read_turn(t, model)
-    if not turn.number or turn.newest < 0:
-        return
     # First of all, so that no file which cannot be merged keeps what is too old.
-    expire(world, watched, turn.newest - watched.spec.keep.days * DAY)
-    with suppress(StaleWrite):  # a round of profiling came in between: the rest is done next time
-        age_windows(world, watched, turn.newest)
-    for kind in (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES):
-        compact(world, model, kind, turn.newest)
+    yield expire(world, model, own.steady - keep)
+    while watched and age_days(world, watched, own.steady):
+        yield True
+    for kind in KINDS:
+        yield False
+        if is_thorough or _is_due(world, model, kind, own.newest):
+            for _ in compacting(world, model, kind, own.newest):
+                yield True
+
+
+def _is_due(world: World, model: str, kind: str, now: Instant) -> bool:
+    """Whether files of the last hours are to be merged: to look at those of 90 days takes a twentieth of a second."""
+    with world.control.transaction() as t:
+        batches = t.batches(model, kind, Window(now - _RECENT, FOREVER))
+    return next(_groups(batches, _MERGED_ROWS_MAX, now, lambda _: kind in _UNORDERED), None) is not None
 
 
 def compact(world: World, model: str, kind: str, now: Instant) -> int:
-    """Merge the small files of hours: many of them at once, and all of an hour that is over. Return how many went.
+    """Merge the small files of hours, all there are; return how many went."""
+    return sum(compacting(world, model, kind, now))
 
-    Only neighbours in the order of commit are merged: no file of another hour, and none that is not profiled yet, was
-    committed between them. So rows stay in the order of commit, and the first copy of a prediction stays the first.
+
+def compacting(world: World, model: str, kind: str, now: Instant) -> Iterator[int]:
+    """Merge the small files of hours: many of them at once, and all of an hour that is over; yield how many went.
+
+    A file takes its place in the order of commit with it, so that the first copy of a prediction stays the first: it
+    is merged with its neighbours there, and across files of other hours and those that are not profiled yet only where
+    the identities say that it holds no later copy of anything. The order of outcomes and gauges means nothing.
     A file is written again only with others that are together at least half as large: however late rows come, each
     is written a few times at most for every doubling of its file.
     """
     with world.control.transaction() as t:
-        batches = sorted(t.batches(model, kind), key=lambda batch: batch.number)
+        batches = t.batches(model, kind)
     settled = [batch for batch in batches if not batch.pending]
     if len(settled) < 2:  # noqa: PLR2004 - one file is merged already
-        return 0
+        return
     width = len(world.archive.columns(settled[-1].path))
-    merged = 0
-    for run in _runs(batches, min(_MERGED_ROWS_MAX, _MERGED_CELLS_MAX // max(width, 1))):
+    asked = iter(range(_ASKED_MAX))
+
+    def may_move(batch: Batch) -> bool:
+        is_asked = kind == PREDICTIONS and next(asked, None) is not None
+        return kind in _UNORDERED or (is_asked and are_first(world, batch))
+
+    for group in _groups(batches, min(_MERGED_ROWS_MAX, _MERGED_CELLS_MAX // max(width, 1)), now, may_move):
+        if merged := _merge_files(world, group):
+            yield merged
+
+
+def _groups(
+    batches: Iterable[Batch], rows_max: int, now: Instant, may_move: Callable[[Batch], bool]
+) -> Iterator[list[Batch]]:
+    """Yield which files are to be merged."""
+    for run in _runs(sorted(batches, key=lambda batch: batch.number), rows_max, may_move):
         is_over = _hour(run[0]).end + _OVER_FOR <= now
-        for group in _worthwhile(run, 2 if is_over else _FILES_MAX):
-            merged += _merge_files(world, group)
-    return merged
+        yield from _worthwhile(run, 2 if is_over else _FILES_MAX)
 
 
-def _runs(batches: Iterable[Batch], rows_max: int) -> Iterator[list[Batch]]:
-    """Yield neighbours that lie in one hour and fit into one file; what is pending or large stands between them."""
-    run: list[Batch] = []
-    rows = 0
-    for batch in batches:
+def _runs(batches: Iterable[Batch], rows_max: int, may_move: Callable[[Batch], bool]) -> Iterator[list[Batch]]:
+    """Yield files of one hour that fit into one: neighbours, and what is free to move to them."""
+    runs: dict[Window, list[Batch]] = {}
+    began: dict[Window, int] = {}
+    for at, batch in enumerate(batches):
+        hour = _hour(batch)
         fits = not batch.pending and batch.rows < rows_max // 2
-        if run and not (fits and _hour(batch) == _hour(run[0]) and rows + batch.rows <= rows_max):
-            yield run
-            run, rows = [], 0
+        if run := runs.get(hour):
+            has_room = sum(one.rows for one in run) + batch.rows <= rows_max and len(run) < _MERGED_FILES_MAX
+            # Once a file has moved, what comes after it has others before it too.
+            is_next = at == began[hour] + len(run)
+            if not (fits and has_room and (is_next or may_move(batch))):
+                yield runs.pop(hour)
+        if fits and hour not in runs:
+            runs[hour], began[hour] = [], at
         if fits:
-            run.append(batch)
-            rows += batch.rows
-    if run:
-        yield run
+            runs[hour].append(batch)
+    yield from runs.values()
 
 
 def _hour(batch: Batch) -> Window:
@@ -154,46 +254,57 @@ def _merge_alike(world: World, group: Sequence[Batch], tables: Sequence[pl.DataF
     return len(names)
 
 
-def expire(world: World, watched: Watched, before: Instant) -> None:
-    """Drop rows, identities and profiles that are wholly older than an instant."""
-    model, ever = watched.spec.model, Window(-(2**62), before)
+def expire(world: World, model: str, before: Instant) -> bool:
+    """Drop rows, identities and profiles that are wholly older than an instant; return whether there were files."""
+    dropped = False
     with world.control.transaction() as t:
-        for kind in (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES, *RUNS):
-            old = [batch.batch_id for batch in t.batches(model, kind, ever) if batch.window.end <= before]
-            t.replace_batches(old)
+        for kind in (*KINDS, *RUNS):
+            batches = t.batches(model, kind, Window(-FOREVER, before))
+            if old := [batch.batch_id for batch in batches if batch.window.end <= before]:
+                t.replace_batches(old)
+                dropped = True
         if t.expire_profiles(model, before):
             # A round that is under way would put back what it has read.
             turn, revision = read_turn(t, model)
             write_turn(t, model, turn.until(turn.aged), revision)
+    return dropped
 
 
-def forget_answers(world: World, now: Instant) -> None:
-    """Forget the answers to old deliveries, and after a year that they were; in short transactions."""
-    more = True
-    while more:
-        with world.control.transaction() as t:
-            more = t.age_deliveries(now - _ANSWERS_FOR, now - _KEYS_FOR, now - 365 * DAY)
+def forget_answers(world: World, now: Instant) -> bool:
+    """Forget answers to old deliveries, and after a year that they were; return whether there are more."""
+    with world.control.transaction() as t:
+        return t.age_deliveries(now - _ANSWERS_FOR, now - _KEYS_FOR, now - 365 * DAY)
 
 
 def age_windows(world: World, watched: Watched, now: Instant) -> None:
-    """Merge the fine windows of the days that have become old since the last time.
+    """Merge the fine windows of all days that have become old.
 
     Raises:
         StaleWrite: a round of profiling came in between; the days that were done are done.
     """
-    while True:
-        with world.control.transaction() as t:
-            turn, revision = read_turn(t, watched.spec.model)
-            until = old_before(now)
-            if not turn.number or turn.aged >= until:
-                return
-            day = Window.around(turn.aged, DAY)
-            last = min(until, day.start + _EMPTY_DAYS_MAX * DAY)
-            while not _merge_day(t, watched, day) and day.end < last:
-                day = Window.around(day.end, DAY)
-            # Days of columns hold the same counts of signals.
-            t.expire_profiles(watched.spec.model, day.end, watched.scale.signals.fingerprint)
-            write_turn(t, watched.spec.model, turn.until(day.end), revision)
+    while age_days(world, watched, now):
+        pass
+
+
+def age_days(world: World, watched: Watched, now: Instant) -> bool:
+    """Merge the fine windows of the next day that has become old; return whether there is another.
+
+    Raises:
+        StaleWrite: a round of profiling came in between.
+    """
+    with world.control.transaction() as t:
+        turn, revision = read_turn(t, watched.spec.model)
+        until = old_before(now)
+        if not turn.number or turn.aged >= until:
+            return False
+        day = Window.around(turn.aged, DAY)
+        last = min(until, day.start + _EMPTY_DAYS_MAX * DAY)
+        while not _merge_day(t, watched, day) and day.end < last:
+            day = Window.around(day.end, DAY)
+        # Days of columns hold the same counts of signals.
+        t.expire_profiles(watched.spec.model, day.end, watched.scale.signals.fingerprint)
+        write_turn(t, watched.spec.model, turn.until(day.end), revision)
+    return day.end < until
 
 
 def _merge_day(t: Transaction, watched: Watched, day: Window) -> bool:

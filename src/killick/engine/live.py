@@ -7,22 +7,24 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from killick.clock import HOUR, MINUTE
+from killick.clock import DAY, HOUR, MINUTE, SECOND
 from killick.engine.adopt import adopt
-from killick.engine.aging import age, forget_answers
+from killick.engine.aging import age, forget_answers, own_time
 from killick.engine.folders import FolderWatch
 from killick.engine.halves import pair_halves
-from killick.engine.open import open_model, sweep
+from killick.engine.lost import set_aside_lost
+from killick.engine.open import open_model, sweeping
 from killick.engine.profiling import Round, profile_first, profile_pending
 from killick.engine.turns import Watched
 from killick.errors import OutsideError, StaleWrite
+from killick.spec.document import Keep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from killick.clock import Instant
+    from killick.clock import Duration, Instant
     from killick.engine.world import World
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
@@ -30,9 +32,15 @@ if TYPE_CHECKING:
 # Files are merged and windows aged once a minute: often enough for an hour's folder, seldom enough to cost nothing.
 # What looks at everything there is, every file and every old delivery, is done once an hour.
 _AGE_EVERY, _TIDY_EVERY = MINUTE, HOUR
+# Of one tick: looks of some milliseconds each, up to the first piece that had something to do. At four ticks a second
+# eight hundred models have theirs within a minute, and nobody's batch waits for more than one merged file.
+_LOOKS_MAX = 20
 _NO_HOMES: Mapping[str, World] = MappingProxyType({})
 # Of one model in a row; then the others have their turn.
 _ROUNDS_MAX = 4
+# What fails is tried again after half a second, and then after twice as long each time: what is well again is noticed
+# within half a minute.
+_REST, _REST_MAX = SECOND // 2, 30 * SECOND
 
 
 class Live:
@@ -42,9 +50,6 @@ class Live:
         world: where telemetry is.
         specs: the models that the operator has named. A model that sends without a spec is adopted.
         homes: the world of each spec, where what it names lies beside it; where there is none, the world itself.
-
-    Attributes:
-        last_error: by model, why something could not be done the last time.
     """
 
     def __init__(self, world: World, specs: Mapping[str, Spec], homes: Mapping[str, World] = _NO_HOMES) -> None:
@@ -55,9 +60,10 @@ class Live:
         self._folders = [
             FolderWatch(self._homes[model], spec, folder) for model, spec in specs.items() for folder in spec.folders
         ]
-        self._aged_at: Instant = 0
-        self._tidied_at: Instant = 0
-        self.last_error: dict[str, str] = {}
+        self._failed = _Failures()
+        self._aging: Iterator[bool] = iter(())
+        self._aged_at: Instant | None = None
+        self._tidied_at: Instant | None = None
 
     @property
     def specs(self) -> Mapping[str, Spec]:
@@ -75,48 +81,79 @@ class Live:
                 reference = open_model(self._homes[spec.model], spec, now)
                 self._watched[spec.model] = Watched(spec, reference.scale, reference.segments)
 
+    @property
+    def last_error(self) -> Mapping[str, str]:
+        """By model, why something could not be done the last time."""
+        return {folder.model: folder.error for folder in self._folders if folder.error} | self._failed.reasons
+
     def tick(self, now: Instant) -> Round:
         """Do what is due: take files, pair halves, profile what is pending, age what is old.
 
+        What cannot be done of one model is told in `last_error` and rests for a while; nobody else waits for it.
+
         Raises:
-            OutsideError: for some model it could not be done; for the others it was.
+            OutsideError: the store failed; what was done is done.
         """
-        failed: dict[str, Exception] = {}
-        for folder in self._folders:
-            with _noted(failed, folder.model):
-                folder.tick(self._scale(folder.model, now), now)
+        failed, done = self._failed, Round()
+        for number, folder in enumerate(self._folders):
+            if not failed.rests(f"folder {number}", folder.model, now):
+                with failed.noted(f"folder {number}", folder.model, now):
+                    folder.tick(self._scale(folder.model, now), now)
         with self._world.control.transaction() as t:
             holding = t.holding()
-        for model in holding:
-            with _noted(failed, model):
-                scale = self._scale(model, now)
-                pair_halves(self._world, model, self.specs.get(model), scale, now)
+        for model in failed.due("halves", holding, now):
+            with failed.noted("halves", model, now):
+                pair_halves(self._world, model, self.specs.get(model), self._scale(model, now), now)
         with self._world.control.transaction() as t:
             waiting = t.waiting()
-        done = Round()
-        for model in waiting:
-            with _noted(failed, model):
+        for model in failed.due("profile", waiting, now):
+            with failed.noted("profile", model, now):
                 done = done + self._profile(model, now)
-        if now >= self._aged_at + _AGE_EVERY:
-            self._aged_at = now
-            self._age(failed, now)
-        unread = {folder.model: folder.error for folder in self._folders if folder.error}
-        self.last_error = unread | {model: str(error) for model, error in failed.items()}
-        # A model's own mistake is told by its name; the others need not wait for it.
-        outside = {model: error for model, error in failed.items() if isinstance(error, OutsideError)}
-        if outside:
-            model, error = next(iter(outside.items()))
-            raise OutsideError(f"what is due was not done for {len(outside)} models; first {model}: {error}") from error
+        self._age_some(now)
         return done
 
-    def _age(self, failed: dict[str, Exception], now: Instant) -> None:
-        for model, watched in self._watched.items():
-            with _noted(failed, model):
-                age(self._world, watched)
-        if now >= self._tidied_at + _TIDY_EVERY:
+    def _age_some(self, now: Instant) -> None:
+        """Go on with aging where the last tick has stopped, up to the first piece that had something to do."""
+        for _ in range(_LOOKS_MAX):
+            had_work = next(self._aging, None)
+            if had_work is None and _has_passed(self._aged_at, _AGE_EVERY, now):
+                self._aged_at, self._aging = now, self._pieces(now)
+            elif had_work is not False:
+                break
+
+    def _pieces(self, now: Instant) -> Iterator[bool]:
+        """Age every model, and tidy up once an hour; yield after each piece whether there was anything to do."""
+        is_thorough = _has_passed(self._tidied_at, _TIDY_EVERY, now)
+        if is_thorough:
             self._tidied_at = now
-            forget_answers(self._world, now)
-            sweep(self._world)
+        with self._world.control.transaction() as t:
+            models = [model for model in t.models() if model]
+        for model in models:
+            with self._failed.noted("aging", model, now):
+                yield from self._age(model, now, is_thorough=is_thorough)
+        if is_thorough:
+            with self._failed.noted("tidying", "(all models)", now):
+                while forget_answers(self._world, now):
+                    yield True
+                for _ in sweeping(self._world):
+                    yield True
+
+    def _age(self, model: str, now: Instant, *, is_thorough: bool) -> Iterator[bool]:
+        watched = self._watch(model, now)
+        yield False
+        keep = self._keep(model, watched)
+        # How old a model is that nobody watches, all of its files have to be asked.
+        if keep and (watched or is_thorough) and (own := own_time(self._world, model, now)):
+            yield from age(self._world, model, keep, own, watched, is_thorough=is_thorough)
+
+    def _keep(self, model: str, watched: Watched | None) -> Duration | None:
+        """Return how long a model's telemetry is kept; None where a spec says it that was given to others."""
+        spec = watched.spec if watched else self._specs.get(model)
+        if spec is None:
+            with self._world.control.transaction() as t:
+                if t.get("spec", model, "applied"):
+                    return None
+        return (spec.keep if spec else Keep()).days * DAY
 
     def _watch(self, model: str, now: Instant) -> Watched | None:
         """Return how a model is watched; None while too little is known of it."""
@@ -130,6 +167,16 @@ class Live:
         return watched.scale if watched else None
 
     def _profile(self, model: str, now: Instant) -> Round:
+        try:
+            return self._rounds(model, now)
+        except OutsideError:
+            # What can be read again by then was not lost: a disk that hung, a share that was mounted late.
+            lost = set_aside_lost(self._world, model, now) if self._failed.lasts("profile", model) else []
+            if not lost:
+                raise
+            return Round(len(lost))
+
+    def _rounds(self, model: str, now: Instant) -> Round:
         watched = self._watch(model, now)
         if watched is None:
             return Round()
@@ -152,12 +199,56 @@ class Live:
             return profile_first(self._world, watched, now)
 
 
-@contextmanager
-def _noted(failed: dict[str, Exception], model: str) -> Iterator[None]:
-    """Note what keeps one model from being watched, and let the others have their turn."""
-    try:
-        yield
-    except StaleWrite:
-        pass  # another worker was faster; what is left is done next time
-    except Exception as error:  # noqa: BLE001 - a mistake of ours in one model must not stop the others
-        failed[model] = error
+class _Failure(NamedTuple):
+    """Why something failed the last time, when it did, and for how long it rests since."""
+
+    why: str
+    at: Instant
+    rest: Duration
+
+
+class _Failures:
+    """What failed of which model, until it succeeds."""
+
+    def __init__(self) -> None:
+        self._failed: dict[tuple[str, str], _Failure] = {}
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """By model, why something failed."""
+        return {model: failure.why for (_, model), failure in self._failed.items()}
+
+    def due(self, what: str, models: Iterable[str], now: Instant) -> list[str]:
+        """Return the models of which something is to be tried; where it is no longer due, nothing fails any more."""
+        due = set(models)
+        self._failed = {key: value for key, value in self._failed.items() if key[0] != what or key[1] in due}
+        return [model for model in models if not self.rests(what, model, now)]
+
+    def rests(self, what: str, model: str, now: Instant) -> bool:
+        """Whether something failed so lately that it is not tried yet."""
+        failure = self._failed.get((what, model))
+        return failure is not None and not _has_passed(failure.at, failure.rest, now)
+
+    def lasts(self, what: str, model: str) -> bool:
+        """Whether something has failed so often, for a minute at least, that it will not get better by itself."""
+        failure = self._failed.get((what, model))
+        return failure is not None and failure.rest == _REST_MAX
+
+    @contextmanager
+    def noted(self, what: str, model: str, now: Instant) -> Iterator[None]:
+        """Note what keeps one model from being watched, and let the others have their turn."""
+        try:
+            yield
+        except StaleWrite:
+            return  # another worker was faster; what is left is done next time
+        except Exception as error:  # noqa: BLE001 - a mistake of ours in one model must not stop the others
+            before = self._failed.get((what, model))
+            rest = min(2 * before.rest, _REST_MAX) if before else _REST
+            self._failed[what, model] = _Failure(str(error), now, rest)
+        else:
+            self._failed.pop((what, model), None)
+
+
+def _has_passed(at: Instant | None, duration: Duration, now: Instant) -> bool:
+    """Whether so much time has passed since an instant; where the clock went back behind it, nobody knows."""
+    return at is None or not 0 <= now - at < duration

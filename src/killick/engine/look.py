@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from killick.clock import Instant
     from killick.engine.world import World
-    from killick.ports.control import ProfileKey
+    from killick.ports.control import ProfileKey, Transaction
     from killick.profiles.cells import Ints
     from killick.profiles.profile import Profile
     from killick.profiles.scale import Scale
@@ -113,18 +113,19 @@ def counted_in(
     Raises:
         DataError: they are more than `most`.
     """
-    held, scale = _profiles(world, model, window, None if segment is None or segment else ())
-    if scale is None:
-        return []
-    # Asked before any is unpacked, which costs a hundred times as much.
-    asked = [
-        key
-        for key in held
-        if version in (None, key.version) and (segment is None or dict(key.segment) == dict(segment))
-    ]
-    if most is not None and len(asked) > most:
-        problem = f"holds {len(asked):,} profiles, more than {most:,}"
-        raise DataError(Mistake("window", problem, hint="ask for less time, or one segment"))
+    with world.control.transaction() as t:
+        scale = _scale(t, model)
+        if scale is None:
+            return []
+        # Counted before any is read: a year of a segmented model is gigabytes.
+        keys = t.profile_keys(model, scale.fingerprint, window, version=version)
+        asked = [key for key in keys if segment is None or dict(key.segment) == dict(segment)]
+        if most is not None and len(asked) > most:
+            problem = f"holds {len(asked):,} profiles, more than {most:,}"
+            raise DataError(Mistake("window", problem, hint="ask for less time, or one segment"))
+        held: dict[ProfileKey, bytes] = {}
+        for one in {None} if segment is None else {key.segment for key in asked}:
+            held |= t.profiles(model, scale.fingerprint, window, segment=one, version=version)
     return [_counted(key, held[key], scale, packed=packed) for key in asked]
 
 
@@ -149,10 +150,12 @@ def _counted(key: ProfileKey, body: bytes, scale: Scale, *, packed: bool) -> Cou
 
 def maturity_of(world: World, model: str, now: Instant, window: Window = EVER) -> list[Maturity]:
     """Return how far the labels of each window have come, oldest first, versions and roles but shadows together."""
-    # Of every window, whichever are asked for: the old ones say how long labels take. Of the whole alone.
-    held, scale = _profiles(world, model, EVER, segment=())
-    if scale is None or scale.delay is None:
-        return []
+    with world.control.transaction() as t:
+        scale = _scale(t, model)
+        if scale is None or scale.delay is None:
+            return []
+        # Of every window, whichever are asked for: the old ones say how long labels take. Of the whole alone.
+        held = t.profiles(model, scale.fingerprint, EVER, segment=())
     counted: dict[Window, tuple[int, Ints]] = {}
     for key, body in held.items():
         if key.role != "shadow":
@@ -205,13 +208,6 @@ def stands_for(profile: Profile) -> float:
     return float(profile.sums_of(SERVICE)[WEIGHTS]) if profile.scale.service else float(profile.rows)
 
 
-def _profiles(
-    world: World, model: str, window: Window, segment: tuple[tuple[str, str], ...] | None
-) -> tuple[dict[ProfileKey, bytes], Scale | None]:
-    """Return packed profiles, which are to be unpacked one at a time: a year of a segmented model fills the memory."""
-    with world.control.transaction() as t:
-        reference = t.get("reference", model, "training")
-        if reference is None:
-            return {}, None
-        scale = unpack_reference(reference.body).scale
-        return t.profiles(model, scale.fingerprint, window, segment=segment), scale
+def _scale(t: Transaction, model: str) -> Scale | None:
+    reference = t.get("reference", model, "training")
+    return unpack_reference(reference.body).scale if reference else None

@@ -20,6 +20,8 @@ from killick.telemetry.columns import EVENT_TIME, LABEL, SCORE
 from killick.telemetry.door import arrange
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from killick.clock import Instant
     from killick.engine.world import World
     from killick.spec.document import Spec
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 _READ_FOR_SECONDS = 3600.0
 # No commit takes so long, waiting for its turn included: a file that is older and in no manifest will never be.
 _ON_ITS_WAY_SECONDS = 600.0
+# The removal of a file is fsynced: some milliseconds each.
+_REMOVED_AT_ONCE = 50
 
 
 def open_model(world: World, spec: Spec, now: Instant) -> Reference:
@@ -97,16 +101,24 @@ def sweep(world: World, *, at_once: bool = False) -> list[str]:
     Returns:
         the paths of what was removed.
     """
+    return sorted(path for some in sweeping(world, at_once=at_once) for path in some)
+
+
+def sweeping(world: World, *, at_once: bool = False) -> Iterator[list[str]]:
+    """Sweep by pieces, so that nobody has to wait for all of it; yield the paths of what each has removed."""
     with world.control.transaction() as t:
         known, left = t.paths(), set(t.removed())
         due = left if at_once else set(t.removed(_READ_FOR_SECONDS))
-    gone = due - known
-    for path in sorted(gone):
-        world.archive.remove(path)
-    strays = world.archive.sweep(known | left, spared_seconds=_ON_ITS_WAY_SECONDS if at_once else None)
-    with world.control.transaction() as t:
-        t.forget_removed(sorted(due))
-    return sorted(gone.union(strays))
+    noted = sorted(due)
+    for first in range(0, len(noted), _REMOVED_AT_ONCE):
+        some = noted[first : first + _REMOVED_AT_ONCE]
+        gone = [path for path in some if path not in known]
+        for path in gone:
+            world.archive.remove(path)
+        with world.control.transaction() as t:
+            t.forget_removed(some)
+        yield gone
+    yield world.archive.sweep(known | left, spared_seconds=_ON_ITS_WAY_SECONDS if at_once else None)
 
 
 def stored_reference(world: World, spec: Spec) -> Reference | None:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from killick.engine.joining import Joined
     from killick.engine.turns import Turn, Watched
     from killick.engine.world import World
-    from killick.ports.control import Batch
+    from killick.ports.control import Batch, Transaction
     from killick.profiles.scale import Scale
     from killick.spec.document import Spec
 
@@ -156,11 +156,19 @@ def profile_first(world: World, watched: Watched, now: Instant) -> Round:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this batch's alone
         with world.control.transaction() as t:
-            # Where another worker has settled it meanwhile, this is a `StaleWrite`, and another batch failed.
-            t.settle([first[0].batch_id])
-            t.tally(watched.spec.model, {"batches.set_aside": 1})
-            Book(t, watched.spec.model, now).note("set aside", first[0].path, f"cannot be profiled: {error!r}")
+            set_aside(t, first[0], f"cannot be profiled: {error!r}", now)
         return Round(1)
+
+
+def set_aside(t: Transaction, batch: Batch, why: str, now: Instant) -> None:
+    """Take a batch out of what is pending without counting it; its file stays.
+
+    Raises:
+        StaleWrite: another worker has settled it meanwhile.
+    """
+    t.settle([batch.batch_id])
+    t.tally(batch.model, {"batches.set_aside": 1})
+    Book(t, batch.model, now).note("set aside", batch.path, why)
 
 
 def _take(world: World, spec: Spec, now: Instant, most: int) -> _Taken:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look found: why nothing can be stored, if so; and what waits to be profiled, for how long, by model."""
+    """What a look found: why nothing can be stored, if so; and what waits to be profiled, for how long, by model.
+
+    What a model has sent of which too little is known to watch it waits for nobody.
+    """
 
     reasons: tuple[str, ...] = ()
     backlog_batches: int = 0
@@ -37,14 +40,23 @@ def look(control: Control, archive: Archive, now: Instant) -> Found:
     oldest: dict[str, Instant] = {}
     try:
         with control.transaction() as t:
-            waiting = t.waiting()
+            waiting = {model: number for model, number in t.waiting().items() if t.get("spec", model, "applied")}
             oldest = {model: t.pending(model, rows=1)[0].written_at for model in waiting}
     except OutsideError:
         reasons.append("the control store does not answer")
     try:
-        archive.remove(archive.write_run("", "readiness", "probe", np.array([[now]])))
+        try_archive(archive, now)
     except OutsideError:
         reasons.append("the archive cannot be written")
     return Found(
         tuple(reasons), sum(waiting.values()), {model: max(0, now - at) / SECOND for model, at in oldest.items()}
     )
+
+
+def try_archive(archive: Archive, now: Instant) -> None:
+    """Write a small file and remove it.
+
+    Raises:
+        OutsideError: the archive takes none.
+    """
+    archive.remove(archive.write_run("", "readiness", "probe", np.array([[now]])))

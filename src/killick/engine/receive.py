@@ -47,6 +47,8 @@ OUTSIDE = "p:"
 QUARANTINED_MAX = 1_000
 # What waits to be committed; more is refused, and the sender comes back.
 _WAITING_MAX = 10_000
+# Models whose deliveries failed by themselves, after which it is not the file of one of them that is to blame.
+_FAILED_MAX = 2
 # One file holds no more of a group: the rest is the next group's, so that no one waits for all.
 _GROUP_ROWS_MAX = 500_000
 # A float holds every whole number up to here.
@@ -343,8 +345,7 @@ class Receiver:
         try:
             receipts = commit(self._world, [one.delivery for one in group], self._now(), self._attempt)
         except OutsideError as error:
-            for one in group:
-                one.answer.set_exception(error)
+            self._answer_apart(group, error)
         except BaseException as error:  # noqa: BLE001 - whoever waits must be told, whatever it is
             if len(group) == 1:
                 group[0].answer.set_exception(error)
@@ -354,6 +355,22 @@ class Receiver:
         else:
             for one, receipt in zip(group, receipts, strict=True):
                 one.answer.set_result(receipt)
+
+    def _answer_apart(self, group: Sequence[_Waiting], error: OutsideError) -> None:
+        """Commit what is of each model by itself after all of it has failed: one file may be to blame.
+
+        Where the first two of them fail too it is the world, and nobody waits for the others to fail.
+        """
+        models = dict.fromkeys(one.delivery.model for one in group)
+        failed = 0 if len(models) > 1 else _FAILED_MAX
+        for model in models:
+            mine = [one for one in group if one.delivery.model == model]
+            if failed < _FAILED_MAX:
+                self._answer(mine)
+                failed += isinstance(mine[0].answer.exception(), OutsideError)
+            else:
+                for one in mine:
+                    one.answer.set_exception(error)
 
     def _group(self) -> tuple[list[_Waiting], bool]:
         """Wait for a delivery, and take with it what else is there; False when no more will come."""

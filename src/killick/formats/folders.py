@@ -49,9 +49,6 @@ _TEMPORARY = "_temporary"
 # Twice what a server takes as one body.
 _REQUEST_BYTES_MAX = 32 * 2**20
 
-# So many files at once: the others are taken at the next look, and one folder does not keep the rest waiting.
-TAKEN_MAX = 100
-
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -75,7 +72,12 @@ class Due:
 
 
 def due(
-    folder: Folder, now: Iterable[Seen], before: Mapping[str, Seen], taken: Collection[str], *, at_most: int = TAKEN_MAX
+    folder: Folder,
+    now: Iterable[Seen],
+    before: Mapping[str, Seen],
+    taken: Collection[str],
+    *,
+    at_most: int | None = None,
 ) -> list[Due]:
     """Return the files to be taken now, those that were changed first, first.
 
@@ -84,7 +86,7 @@ def due(
         now: what is in the folder.
         before: what the last look found, by path; empty after a start.
         taken: the producers of which every batch is in the store.
-        at_most: how many.
+        at_most: how many; None: all.
 
     >>> from killick.spec.document import Folder
     >>> file = Seen("2013/april.csv", 4_000, 1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager  # noqa: TC003 - a public signature
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -72,12 +72,16 @@ class Quarantined(NamedTuple):
     body: bytes
 
 
+# Columns and their values, as a spec groups by them; empty for the whole.
+Segment: TypeAlias = tuple[tuple[str, str], ...]
+
+
 class ProfileKey(NamedTuple):
     """What a stored profile is of."""
 
     version: str
     role: str
-    segment: tuple[tuple[str, str], ...]
+    segment: Segment
     window: Window
 
 
@@ -254,12 +258,16 @@ class Transaction(Protocol):
         ...
 
     def profiles(
-        self, model: str, scale: str, window: Window, *, segment: tuple[tuple[str, str], ...] | None = None
+        self, model: str, scale: str, window: Window, *, segment: Segment | None = None, version: str | None = None
     ) -> dict[ProfileKey, bytes]:
         """Return the packed profiles whose windows lie wholly inside the window, in order of their keys.
 
-        Of one segment, the whole being `()`, or (None) of all.
+        Of one segment, the whole being `()`, or (None) of all; and of one version, or of all.
         """
+        ...
+
+    def profile_keys(self, model: str, scale: str, window: Window, *, version: str | None = None) -> list[ProfileKey]:
+        """Return of what there are profiles, as `profiles` does, without a look at them."""
         ...
 
     def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:

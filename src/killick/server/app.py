@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from typing import TypeAlias
 
-    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+    from litestar.types import ASGIApp, Message, Method, Receive, Scope, Send
 
     from killick.server.access import Access
     from killick.server.meters import Meters
@@ -51,7 +51,9 @@ def _route_handler(route: Route, handle: Handling) -> HTTPRouteHandler:
         return await handle(request)
 
     path = route.path.replace("{model}", "{model:str}")
-    return HTTPRouteHandler(path, http_method=[route.method], status_code=200, opt={"scope": route.scope})(answer)
+    # What asks nobody who he is, is asked by probes, and some ask for the head alone.
+    methods: list[Method] = [route.method] if route.scope else [route.method, "HEAD"]
+    return HTTPRouteHandler(path, http_method=methods, status_code=200, opt={"scope": route.scope})(answer)
 
 
 def _counted(app: ASGIApp, meters: Meters) -> ASGIApp:

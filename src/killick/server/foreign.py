@@ -79,7 +79,7 @@ class Foreign:
 
         def store(body: bytes) -> list[Stored]:
             known = self._taking.known
-            found = readable(partial(read_posted, headers, body, known.names, self._taking.clock.now()))
+            found = readable(partial(read_posted, headers, body, known, self._taking.clock.now()))
             stored = []
             with ExitStack() as places:
                 for model in found.halves:

@@ -12,14 +12,17 @@ from killick.server.bodies import MEDIA, media_type
 from killick.server.problems import MISTAKES_MAX, Refused
 from killick.server.routes import PACKED, TABLES
 from killick.server.taking import Stored, readable, receipt_answer
+from killick.telemetry.quarantine import NAMED_MAX, Rejected
+from killick.wire.decode import Decoded
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from litestar import Request, Response
 
     from killick.engine.world import World
     from killick.server.senders import Senders
     from killick.server.taking import Taking
-    from killick.wire.decode import Decoded
 
 ON_ERROR = ("quarantine", "reject")
 # Changes are about the world: each row may name a model, the batch is of none.
@@ -78,11 +81,28 @@ class Ingest:
             decoded = readable(partial(DECODERS[kind], body, media, model=model, spec=spec, now=now))
             if kind == "changes" and decoded.table.height > CHANGES_MAX:
                 raise Refused(413, f"a body may have {CHANGES_MAX:,} changes; send them in parts")
+            if kind == "changes":
+                decoded = _of_known(decoded, self._taking.known)
             if strict and decoded.rejected_rows:
                 raise _rejected(decoded)
             return [self._taking.deliver(model, kind, sender, decoded, actor)]
 
         return await self._taking.take(request, store, receipt_answer)
+
+
+def _of_known(decoded: Decoded, known: Container[str]) -> Decoded:
+    """Put changes aside that are about models of which nobody has heard: whoever knows of no model cannot make one."""
+    about = decoded.table["model"].fill_null(THE_WORLD)
+    strange = {name for name in about.unique() if name != THE_WORLD and name not in known}
+    if not strange:
+        return decoded
+    out = about.is_in(strange)
+    unread = {one.index for one in decoded.rejected}
+    places = [at for at in range(len(about) + decoded.rejected_rows) if at not in unread]
+    reason = "names a model that has sent nothing, and is in no spec"
+    refused = [Rejected(places[at], "model", reason) for at in out.arg_true()]
+    named = sorted((*decoded.rejected, *refused[: NAMED_MAX - len(unread)]), key=lambda one: one.index)
+    return Decoded(decoded.table.filter(~out), tuple(named), decoded.rejected_rows + len(refused))
 
 
 def _is_strict(request: Request[Any, Any, Any]) -> bool:

@@ -3,8 +3,8 @@
 To stop (SIGTERM, SIGINT) is to take no new connection, to answer what is in flight, to do once more what is due, and to
 be gone within ten seconds. What cannot be finished by then is left as a crash would leave it, which is safe.
 
-`granian.server.embed` rather than its supervisor with one worker: one process to watch and to signal, and the live
-worker shares the store's lock and cache with the requests.
+`granian.server.embed` rather than its supervisor with one worker: one process answers, and is watched and signalled.
+The live worker is one beside it (`worker.py`).
 """
 
 from __future__ import annotations

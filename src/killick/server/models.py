@@ -91,22 +91,23 @@ class Models:
 
     async def names(self, _request: Request[Any, Any, Any]) -> Response[bytes]:
         """List the models."""
+        await self._intake.run(self._known.refresh)
         return _json(Names(tuple(sorted(self._known.names))))
 
     async def telemetry(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Give a model's totals."""
-        return await self._look(partial(telemetry_of, self._world, self._model(request)))
+        return await self._look(partial(telemetry_of, self._world, await self._model(request)))
 
     async def counted(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Give what was counted, by version, role, segment and window."""
-        model, window, segment = self._model(request), self._window(request), _segment(request)
+        model, window, segment = await self._model(request), self._window(request), _segment(request)
         version = request.query_params.get("version")
         asked = partial(counted_in, self._world, model, window, version=version, segment=segment, most=PROFILES_MAX)
         return await self._look(lambda: Profiled(asked()))
 
     async def reference(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Give what a model is measured with."""
-        model = self._model(request)
+        model = await self._model(request)
         packed = await self._intake.run(partial(reference_of, self._world, model))
         if packed is None:
             raise Refused(404, f"{model!r} has no reference yet; name one in its spec, or send predictions")
@@ -114,7 +115,7 @@ class Models:
 
     async def quarantine(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Give the newest rows that could not be used."""
-        model = self._model(request)
+        model = await self._model(request)
         limit = _limit(request.query_params.get("limit"))
 
         def look() -> Quarantine:
@@ -124,15 +125,16 @@ class Models:
 
     async def maturity(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Give how many labels are in, and how many should be."""
-        model, window, now = self._model(request), self._window(request), self._clock.now()
+        model, window, now = await self._model(request), self._window(request), self._clock.now()
         return await self._look(lambda: Matured(maturity_of(self._world, model, now, window)))
 
     async def _look(self, look: Callable[[], msgspec.Struct]) -> Response[bytes]:
         return _json(await self._intake.run(look))
 
-    def _model(self, request: Request[Any, Any, Any]) -> str:
+    async def _model(self, request: Request[Any, Any, Any]) -> str:
         model: str = request.path_params["model"]
-        return self._known.find(model)
+        # In a thread: another host may have stored it since, and then the store is asked.
+        return await self._intake.run(partial(self._known.find, model))
 
     def _window(self, request: Request[Any, Any, Any]) -> Window:
         """Return the stretch of time that is asked for: all of it, unless it is said."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from killick.engine.receive import Receipt
+from killick.identity import MODEL_BYTES_MAX
 from killick.server.bodies import ENCODINGS, JSON
-from killick.server.known import NAME_CHARACTERS_MAX
 from killick.server.problems import MEDIA, Problem
 from killick.server.senders import PRODUCER_CHARACTERS_MAX, SEQUENCE_MAX
 
@@ -71,7 +71,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
         "in": "path",
         "required": True,
         "description": "The model's name.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": NAME_CHARACTERS_MAX},
+        "schema": {"type": "string", "minLength": 1, "maxLength": MODEL_BYTES_MAX},
     },
     "Producer": {
         "name": "Killick-Producer",

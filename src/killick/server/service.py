@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from killick.engine.look import Telemetry
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from killick.clock import Clock
     from killick.engine.world import World
     from killick.formats.otlp import Logs
+    from killick.ports.control import Control
     from killick.server.access import Address
     from killick.server.app import Handling
     from killick.server.limits import Limits
@@ -100,8 +102,6 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
         read_protobuf: reads an export of OTLP in protobuf.
     """
     seconds = time.monotonic
-    with world.control.transaction() as t:
-        stored = [model for model in t.models() if model]
     meters, intake = Meters(), Intake(limits)
     access = Access(
         Keyring(world.control, seconds),
@@ -114,7 +114,7 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
     readiness = Readiness(
         world.control, world.archive, worker, clock, seconds, backlog_batches_max=limits.backlog_batches_max
     )
-    known = Known(specs, stored, limits.models_max)
+    known = Known(specs, partial(_stored, world.control), limits.models_max, seconds)
     taking = Taking(receiver, known, intake, meters, clock, limits)
     senders = Senders()
     ingest, foreign = Ingest(taking, senders, world), Foreign(taking, senders, world, read_protobuf)
@@ -143,6 +143,11 @@ def make_service(  # noqa: PLR0913 - the world, what is done in it, and how the 
         "openapi": looking.openapi,
     }
     return Service(make_app(ROUTES, handlers, access, meters), intake, worker, receiver)
+
+
+def _stored(control: Control) -> list[str]:
+    with control.transaction() as t:
+        return [model for model in t.models() if model]
 
 
 def _watch(meters: Meters, intake: Intake, worker: Working, readiness: Readiness) -> None:

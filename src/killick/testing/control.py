@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -19,7 +19,7 @@ from killick.clock import Instant, Window
 from killick.errors import IllegalMove, StaleWrite
 from killick.identity import canonical_json
 from killick.ledger.entry import GENESIS, Entry
-from killick.ports.control import Batch, Command, Document, Half, ProfileKey, Quarantined, Stretch
+from killick.ports.control import Batch, Command, Document, Half, ProfileKey, Quarantined, Segment, Stretch
 from killick.testing.control_stored import ByWindow, Stored, aged, touches
 
 if TYPE_CHECKING:
@@ -279,19 +279,18 @@ class MemoryTransaction:
             self._note(model)
 
     def profiles(
-        self, model: str, scale: str, window: Window, *, segment: tuple[tuple[str, str], ...] | None = None
+        self, model: str, scale: str, window: Window, *, segment: Segment | None = None, version: str | None = None
     ) -> dict[ProfileKey, bytes]:
         """Return the packed profiles inside the window, in order of their keys."""
-        series: dict[tuple[Any, ...], list[tuple[Window, bytes]]] = {}
-        for found, row in self._read().profiles.get((model, scale), ByWindow()).inside(window):
-            for name, body in row.items():
-                series.setdefault(name, []).append((found, body))
         return {
             ProfileKey(name[0], name[1], name[2], found): body
-            for name in sorted(series)
-            if segment in (None, name[2])
-            for found, body in series[name]
+            for name, found, body in self._read().profiles.get((model, scale), ByWindow()).in_order(window)
+            if segment in (None, name[2]) and version in (None, name[0])
         }
+
+    def profile_keys(self, model: str, scale: str, window: Window, *, version: str | None = None) -> list[ProfileKey]:
+        """Return of what there are profiles inside the window, in order."""
+        return list(self.profiles(model, scale, window, version=version))
 
     def drop_profiles(self, model: str, scale: str, keys: Iterable[ProfileKey]) -> None:
         """Remove profiles."""

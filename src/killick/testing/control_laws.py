@@ -129,6 +129,13 @@ def profiles_are_found_by_the_window_that_holds_them(make: Make) -> None:
         for segment in {key.segment for key in everything} | {(("city", "nowhere"),)}:
             found = t.profiles(MODEL, SCALE, Window(0, 24 * HOUR), segment=segment)
             assert found == {key: body for key, body in everything.items() if key.segment == segment}
+        other = a_key(1)._replace(version="v2")
+        t.add_profiles(MODEL, SCALE, {other: b"v2"})
+        day = Window(0, 24 * HOUR)
+        assert t.profiles(MODEL, SCALE, day, version="v2") == {other: b"v2"}
+        assert t.profiles(MODEL, SCALE, day, version="v2", segment=(("origin", "JFK"),)) == {}
+        assert t.profile_keys(MODEL, SCALE, day, version="v2") == [other]
+        assert t.profile_keys(MODEL, SCALE, day) == list(t.profiles(MODEL, SCALE, day))
 
 
 def profiles_are_replaced_and_dropped(make: Make) -> None:

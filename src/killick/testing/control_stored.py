@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from killick.ports.control import KEYS, SERVERS, merge_stretches
@@ -49,6 +49,11 @@ class ByWindow(Generic[K, V]):
                 return
             if window.covers(found):
                 yield found, self.rows[found]
+
+    def in_order(self, window: Window) -> list[tuple[K, Window, V]]:
+        """Return the values inside a window, with the key and the window of each, in order of both."""
+        held = [(key, found, value) for found, row in self.inside(window) for key, value in row.items()]
+        return sorted(held, key=itemgetter(0, 1))
 
 
 class Stored:
