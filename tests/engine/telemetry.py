@@ -1,5 +1,6 @@
 """A model that sends telemetry, and all that it takes to receive it: on disk or in memory."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,12 +10,14 @@ import polars as pl
 from killick.adapters.archive import FolderArchive
 from killick.adapters.control import open_control
 from killick.checks.reference import Reference
-from killick.clock import HOUR, Window
+from killick.clock import DAY, HOUR, Window
+from killick.engine.aging import OwnTime, age
 from killick.engine.measure import learn_reference
 from killick.engine.profiling import Round, profile_pending
 from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, Receipt, commit
-from killick.engine.turns import Watched
+from killick.engine.turns import Watched, read_turn
 from killick.engine.world import World
+from killick.errors import StaleWrite
 from killick.identity import derive_id
 from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
@@ -121,6 +124,17 @@ class Post:
         while (done := profile_pending(self.world, self.watched, NOW)).batches:
             total = total + done
         return total
+
+    def age(self, watched: Watched | None = None) -> None:
+        """Age all of it at once, by the newest event that was seen."""
+        watched = watched or self.watched
+        with self.world.control.transaction() as t:
+            turn, _ = read_turn(t, MODEL)
+        own, keep = OwnTime(turn.newest, turn.newest), watched.spec.keep.days * DAY
+        if turn.number:
+            with suppress(StaleWrite):  # a round came in between
+                for _ in age(self.world, MODEL, keep, own, watched, is_thorough=True):
+                    pass
 
     def counted(self, role: str = "live") -> dict[Any, Profile]:
         """What is counted of a role, by segment and window."""

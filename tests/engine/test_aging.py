@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from killick.clock import DAY, HOUR, MINUTE, Window, align
-from killick.engine.aging import OwnTime, age, age_windows, compact, expire, forget_answers
+from killick.engine.aging import age_windows, compact, expire, forget_answers
 from killick.engine.recall import labelled_between
 from killick.engine.receive import OUTCOMES, PREDICTIONS
 from killick.engine.turns import FINE_FOR, Watched, read_turn, write_turn
@@ -24,16 +24,6 @@ def total(post: Post) -> Profile:
     return Profile.merge(REFERENCE.scale, [profile for (segment, _), profile in post.counted().items() if not segment])
 
 
-def aged(post: Post, watched: Watched | None = None) -> None:
-    """All of it at once, by the newest event that was seen."""
-    watched = watched or post.watched
-    with post.world.control.transaction() as t:
-        turn, _ = read_turn(t, MODEL)
-    own = OwnTime(turn.newest, turn.newest)
-    for _ in age(post.world, MODEL, watched.spec.keep.days * DAY, own, watched, is_thorough=True):
-        pass
-
-
 def test_windows_merge_into_days_when_the_models_own_time_has_left_them():
     """A model that sends a history of last year has fine windows of last year's newest days."""
     post = Post.in_memory()
@@ -44,7 +34,7 @@ def test_windows_merge_into_days_when_the_models_own_time_has_left_them():
     post.predict(names(20, 40), at=year_ago + FINE_FOR + 2 * DAY)
     post.profile()
     before = total(post)
-    aged(post)
+    post.age()
     assert total(post) == before
     widths = {window.start: window.width for (segment, window) in post.counted() if not segment}
     assert widths.pop(year_ago) == DAY
@@ -112,10 +102,10 @@ def test_aging_again_changes_nothing():
     post.predict(names(0, 10), at=NOW - 20 * DAY)
     post.predict(names(10, 20))
     post.profile()
-    aged(post)
+    post.age()
     with post.world.control.transaction() as t:
         before = (read_turn(t, MODEL), t.batches(MODEL, PREDICTIONS))
-    aged(post)
+    post.age()
     with post.world.control.transaction() as t:
         assert (read_turn(t, MODEL), t.batches(MODEL, PREDICTIONS)) == before
 
@@ -160,7 +150,7 @@ def test_what_the_spec_no_longer_keeps_goes_rows_identities_and_profiles(tmp_pat
     post.predict(names(0, 10), at=NOW - 60 * DAY)
     post.predict(names(10, 20))
     post.profile()
-    aged(post, watched)
+    post.age(watched)
     assert total(post).rows == 10
     with post.world.control.transaction() as t:
         assert sum(batch.rows for batch in t.batches(MODEL, PREDICTIONS)) == 10
@@ -177,7 +167,7 @@ def test_a_history_is_not_too_old_because_it_is_history():
     post = Post.in_memory()
     post.predict(names(0, 10), at=NOW - 3_000 * DAY)
     post.profile()
-    aged(post)
+    post.age()
     assert total(post).rows == 10
 
 
@@ -224,7 +214,7 @@ def test_a_pair_of_two_types_stays_apart_and_what_is_too_old_goes_all_the_same()
         t.settle([batch.batch_id for batch in t.pending()])
         turn, revision = read_turn(t, MODEL)
         write_turn(t, MODEL, msgspec.structs.replace(turn, number=1, newest=NOW, aged=align(NOW, DAY)), revision)
-    aged(post)
+    post.age()
     with post.world.control.transaction() as t:
         assert sorted(batch.rows for batch in t.batches(MODEL, PREDICTIONS)) == [1, 1, 1]
 

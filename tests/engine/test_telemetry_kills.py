@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from killick.clock import DAY, HOUR
-from killick.engine.aging import OwnTime, age
 from killick.engine.profiling import profile_pending
 from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, commit
 from killick.errors import OutsideError, StaleWrite
@@ -37,9 +36,7 @@ def live_through(world, watched, done: set[int]) -> None:
                 profile_pending(world, watched, NOW)
     while profile_pending(world, watched, NOW).batches:
         pass
-    with suppress(StaleWrite):
-        for _ in age(world, MODEL, 90 * DAY, OwnTime(NOW, NOW), watched, is_thorough=True):
-            pass
+    Post(world, watched).age()
 
 
 def summed(post: Post, role: str) -> Profile:

@@ -28,7 +28,6 @@ import alembic.command
 import alembic.config  # noqa: F401 - what hosts will need, once for all of them
 
 import killick.testing.simulator  # noqa: F401
-from killick.engine.aging import age
 from killick.engine.profiling import profile_pending
 from killick.engine.receive import Receiver
 from killick.errors import StaleWrite
@@ -77,7 +76,7 @@ def profile(folder: Path, told: int, chance: Random) -> None:
             with suppress(StaleWrite):  # the other one was faster
                 profile_pending(post.world, post.watched, NOW, most=chance.choice((1, 20, 1_000)))
             if chance.random() < 0.3:
-                age(post.world, post.watched)
+                post.age()
 
 
 @dataclass

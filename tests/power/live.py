@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from killick.adapters import archive, control, durable
-from killick.engine.aging import age
 from killick.engine.receive import Receiver
 from tests.engine.telemetry import MODEL, NOW, Post
 from tests.power.story import delivery, open_post, sweep
@@ -65,7 +64,7 @@ def live(folder: Path, tell: Callable[[int], object]) -> None:
     post = open_post(folder).__enter__()
     take(post, tell, one_by_one=(2, 13, 14), at_once=(12, 15, 16, 17, 18, 19, 20))
     post.profile()
-    age(post.world, post.watched)
+    post.age()
     sweep(post.world)
     take(post, tell, one_by_one=range(21, 24), at_once=range(24, COUNT))
     post.profile()

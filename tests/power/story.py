@@ -16,7 +16,6 @@ import polars as pl
 from killick.adapters.archive import FolderArchive
 from killick.adapters.control import open_control
 from killick.clock import DAY, HOUR, Window
-from killick.engine.aging import age
 from killick.engine.identities import RUNS
 from killick.engine.profiling import profile_pending
 from killick.engine.receive import CHANGES, GAUGES, OUTCOMES, PREDICTIONS, SHADOWS, Delivery, commit
@@ -170,7 +169,7 @@ def settles(post: Post, count: int, make: Make = delivery) -> None:
     """What came is profiled; then the profiles are those of all rows, and the folder holds what is in the manifest."""
     while profile_pending(post.world, post.watched, NOW).batches:
         pass
-    age(post.world, post.watched)
+    post.age()
     holds(post, count, range(count), make)
     right, found = expected(count, make), counted(post)
     assert found.keys() == right.keys()
