@@ -233,8 +233,8 @@ def test_the_longest_name_is_taken(server: Server) -> None:
     assert server.post(f"/v1/models/{'%E6%A8%A1' * 22}/predictions", ROWS).status == 200
 
 
-def test_a_change_makes_no_model(few: Server) -> None:
-    """About one that nobody knows it is put aside, with its place in the body; the others are taken."""
+def test_changes_make_no_models(few: Server) -> None:
+    """About models that nobody knows they are put aside, with their places in the body; the others are taken."""
     change = {"at": "2026-01-01T00:00Z", "kind": "release", "name": "x"}
     few.post("/v1/models/known/predictions", ROWS)
     models = ["ghost", "known", None, "ghost-2"]
@@ -243,13 +243,23 @@ def test_a_change_makes_no_model(few: Server) -> None:
     assert answer.json["accepted"] == 2
     assert [row["index"] for row in answer.json["quarantined"]] == [0, 1, 4, 5]
     assert answer.json["quarantined"][1]["field"] == "model"
-    problem(few.post("/v1/changes?on_error=reject", [change | {"model": "ghost"}]), 422)
+    ghosts = [change | {"model": "ghost"}, change | {"model": "ghost-2"}]
+    problem(few.post("/v1/changes?on_error=reject", ghosts), 422)
     assert few.stop() == 0
     again = start(few.store)
     try:
         assert again.ask("GET", "/v1/models").json["models"] == ["known"]
     finally:
         assert again.stop() == 0
+
+
+def test_a_service_may_begin_with_a_change(few: Server) -> None:
+    """It tells of its release before it has predicted anything: one new model a body, as many as there may be."""
+    change = {"at": "2026-01-01T00:00Z", "kind": "release", "name": "x"}
+    taken = [few.post("/v1/changes", [change | {"model": f"new-{at}"}]).json["accepted"] for at in range(7)]
+
+    assert taken == [1, 1, 1, 1, 1, 0, 0]
+    assert few.ask("GET", "/v1/models").json["models"] == [f"new-{at}" for at in range(5)]
 
 
 def test_names_of_models_are_data_and_no_paths(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,10 @@ from killick.telemetry.quarantine import NAMED_MAX, Rejected
 from killick.wire.decode import Decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     from litestar import Request, Response
 
     from killick.engine.world import World
+    from killick.server.known import Known
     from killick.server.senders import Senders
     from killick.server.taking import Taking
 
@@ -81,28 +81,35 @@ class Ingest:
             decoded = readable(partial(DECODERS[kind], body, media, model=model, spec=spec, now=now))
             if kind == "changes" and decoded.table.height > CHANGES_MAX:
                 raise Refused(413, f"a body may have {CHANGES_MAX:,} changes; send them in parts")
+            new = None
             if kind == "changes":
-                decoded = _of_known(decoded, self._taking.known)
+                new, decoded = _of_known(decoded, self._taking.known)
             if strict and decoded.rejected_rows:
                 raise _rejected(decoded)
-            return [self._taking.deliver(model, kind, sender, decoded, actor)]
+            with self._taking.known.storing(new) if new else nullcontext():
+                return [self._taking.deliver(model, kind, sender, decoded, actor)]
 
         return await self._taking.take(request, store, receipt_answer)
 
 
-def _of_known(decoded: Decoded, known: Container[str]) -> Decoded:
-    """Put changes aside that are about models of which nobody has heard: whoever knows of no model cannot make one."""
+def _of_known(decoded: Decoded, known: Known) -> tuple[str | None, Decoded]:
+    """Return the model that changes bring with them, if any, and put aside those about others that nobody knows.
+
+    A service may tell of its release before it has predicted anything: one new model a body. Whoever writes anything
+    into `model` fills no list with it.
+    """
     about = decoded.table["model"].fill_null(THE_WORLD)
     strange = {name for name in about.unique() if name != THE_WORLD and name not in known}
-    if not strange:
-        return decoded
+    new = next((name for name in strange if len(strange) == 1 and known.may_come(name)), None)
+    if new or not strange:
+        return new, decoded
     out = about.is_in(strange)
     unread = {one.index for one in decoded.rejected}
     places = [at for at in range(len(about) + decoded.rejected_rows) if at not in unread]
     reason = "names a model that has sent nothing, and is in no spec"
     refused = [Rejected(places[at], "model", reason) for at in out.arg_true()]
     named = sorted((*decoded.rejected, *refused[: NAMED_MAX - len(unread)]), key=lambda one: one.index)
-    return Decoded(decoded.table.filter(~out), tuple(named), decoded.rejected_rows + len(refused))
+    return None, Decoded(decoded.table.filter(~out), tuple(named), decoded.rejected_rows + len(refused))
 
 
 def _is_strict(request: Request[Any, Any, Any]) -> bool:

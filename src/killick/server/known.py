@@ -70,6 +70,14 @@ class Known:
             self._must_have_room(model)
         return None
 
+    def may_come(self, model: str) -> bool:
+        """Whether telemetry may come of a model."""
+        try:
+            self.admit(model)
+        except Refused:
+            return False
+        return True
+
     @contextmanager
     def storing(self, model: str) -> Iterator[None]:
         """Keep a place for a model while something of it is stored; it is known from then on, unless that fails.
