@@ -11,7 +11,9 @@ import polars as pl
 import pytest
 
 from killick.clock import DAY, HOUR, MINUTE, SECOND, align, format_instant
+from killick.engine.aging import own_time
 from killick.engine.turns import old_before
+from killick.wiring import open_world
 from killick_client import Client
 from tests.e2e.chain import PATIENCE_SECONDS, end, serve, settled, totals
 from tests.server.test_worker import until, workers_of
@@ -157,7 +159,11 @@ def test_rows_that_come_after_their_hours_have_become_a_day_are_in_the_day(serve
     send(server, "late", early)
     assert counted(server, "late") == expected(early, then)
     send(server, "late", {"now": NOW})
-    # A worker ages windows when it starts, and then once a minute.
+    # Two days go by: what was the newest event a day ago is believed. A worker ages windows when it starts.
+    world = open_world(server.store, server.store)
+    for days in (1, 2):
+        own_time(world, "late", NOW + days * DAY + HOUR)
+    world.control.close()
     for pid in workers_of(server.process.pid):
         os.kill(pid, signal.SIGKILL)
     until(lambda: (then, then + DAY) in counted(server, "late"), PATIENCE_SECONDS)
