@@ -241,8 +241,10 @@ def _by_kind(delivery: Delivery, received_at: Instant) -> Iterator[tuple[str, pl
         return  # changes are documents: few, and looked for by the model that they are about
     elif delivery.kind == PREDICTIONS and ROLE in table.columns:
         along = (table[ROLE] == "shadow").fill_null(value=False)
-        yield PREDICTIONS, table.filter(~along) if along.any() else table
-        yield SHADOWS, table.filter(along)
+        if along.any():
+            yield SHADOWS, table.filter(along)
+            table = table.filter(~along)
+        yield PREDICTIONS, table
     else:
         yield delivery.kind, table
 

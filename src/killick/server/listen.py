@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 # Ten seconds are what container platforms give a process at least. Of these: bodies that still come, answers, the last
 # tick.
 _HURRY_SECONDS, _ANSWERS_SECONDS, _END_SECONDS = 2.0, 5.0, 9.0
-# Room for long names in a path and for many headers; a request with larger ones is refused by granian (431).
-_HEAD_BYTES_MAX = 64 * 1024
+# What is read from a connection at once, for which granian has one word with how long a request's head may be: longer
+# ones are refused (431). Each piece of a body costs a change of threads, a twentieth of the time at a quarter of this.
+_PIECE_BYTES_MAX = 256 * 1024
 _LOOK_SECONDS = 0.01
 _PORT_MAX = 65_535
 # A body of ten thousand rows makes fewer, and memory for so many is some ten megabytes.
@@ -131,7 +132,7 @@ def _server(app: ASGIApp, address: Address, limits: Limits) -> Server:
         websockets=False,
         backpressure=limits.connections_max,
         http1_settings=HTTP1Settings(
-            header_read_timeout=int(limits.header_seconds * 1000), max_buffer_size=_HEAD_BYTES_MAX
+            header_read_timeout=int(limits.header_seconds * 1000), max_buffer_size=_PIECE_BYTES_MAX
         ),
         log_enabled=False,
     )

@@ -13,6 +13,8 @@ features are Int64, Float64, Boolean, String, List(Float64), Datetime in microse
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
+from operator import contains
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import polars as pl
@@ -244,7 +246,7 @@ def _read(
     body = body.removeprefix(b"\xef\xbb\xbf")
     read = read_array(body) if media == "json" else read_lines(body)
     rows = read.rows
-    if nested is not None and 0 < sum(FEATURES in row for row in rows) < len(rows):
+    if nested is not None and 0 < sum(map(contains, rows, repeat(FEATURES))) < len(rows):
         rows = [row if FEATURES in row else _nested(row, nested) for row in rows]
     quarantine = Quarantine(read.index, read.unread, read.unread_rows)
     # A NUL, and what stands for half of a surrogate pair, comes as an escape or not at all.
