@@ -11,6 +11,7 @@ from killick.profiles.numeric import outside
 from tests.engine.telemetry import MODEL, NOW, SPEC, Post, names, predictions
 
 ROWS = 1_000
+KIDS = [0] * (ROWS - 4) + [1, 2, 4, 64]
 INCOMES = [-98_765.25, *np.linspace(20_000.0, 90_000.0, ROWS - 2).tolist(), 987_654.25]
 MAILS = ["four@example.org"] * 4 + ["five@example.org"] * 5 + ["anna.schmidt@example.org"]
 
@@ -51,6 +52,7 @@ def test_the_ends_of_a_number_are_nobodys_own():
     assert INCOMES[-1] < part.high < 2 * INCOMES[-1]
     assert outside(part, counts) == 0
     assert counts.sum() == ROWS
+    assert column_of(adopted(kids=pl.Series(KIDS)), "kids")[0].high == 128
 
 
 @pytest.mark.parametrize("flags", [[0] * 995 + [1] * 5, [0] * 997 + [1] * 3, [7] * ROWS])

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from killick.clock import DAY, HOUR, MINUTE, Window, align
-from killick.engine.aging import age_windows, compact, expire, forget_answers
+from killick.engine.aging import age_days, age_windows, compact, compacting, expire, forget_answers
 from killick.engine.recall import labelled_between
 from killick.engine.receive import OUTCOMES, PREDICTIONS
 from killick.engine.turns import FINE_FOR, Watched, read_turn, write_turn
 from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
 from killick.telemetry.columns import PREDICTION_ID
+from killick.testing.faults import FaultPlan, faulty
 from tests.engine.telemetry import MODEL, NOW, REFERENCE, SPEC, Post, names, predictions
 
 
@@ -249,20 +250,25 @@ def test_hours_that_alternate_are_merged(kind):
 
 
 sent = st.tuples(
-    st.lists(st.integers(0, 6), max_size=3), st.integers(0, 5), st.sampled_from(["v1", "v2"]), st.booleans()
+    st.lists(st.integers(0, 6), max_size=3),
+    st.integers(0, 5),
+    st.sampled_from(["v1", "v2"]),
+    st.sampled_from([None, True, 1, "one"]),
+    st.booleans(),
 )
 
 
 @settings(max_examples=60)
 @given(st.lists(sent, max_size=12))
 def test_merging_changes_nothing_that_is_recalled(history):
-    """Copies in other hours and versions, in one batch and in several, profiled at once or later: the first counts."""
+    """Copies in other hours, versions and types, in one batch and in several, profiled at once or later."""
     merged, apart = Post.in_memory(), Post.in_memory()
     for post in (merged, apart):
         post.turn_out({f"loan-{number}": number % 2 for number in range(7)})
-        for numbers, half_hours, version, is_profiled in history:
+        for numbers, half_hours, version, note, is_profiled in history:
             ids = [f"loan-{number}" for number in numbers]
-            post.predict(ids, version=version, at=NOW - half_hours * HOUR // 2, spread=1)
+            rows = predictions(ids, version=version, at=NOW - half_hours * HOUR // 2, spread=1)
+            post.send(PREDICTIONS, rows.with_columns(pl.Series("note", [note] * len(ids))))
             if is_profiled:
                 post.profile()
             if post is merged:
@@ -271,6 +277,27 @@ def test_merging_changes_nothing_that_is_recalled(history):
     compact(merged.world, MODEL, PREDICTIONS, NOW + 9 * HOUR)
     assert recalled(merged) == recalled(apart)
     assert total(merged) == total(apart)
+
+
+def test_files_that_may_not_lie_together_are_read_once():
+    """A flag beside a number stays apart for good, and a process that has seen it does not look again."""
+    post = Post.in_memory()
+    for at, note in enumerate([True, 1]):
+        post.send(PREDICTIONS, predictions(names(at, at + 1), spread=1).with_columns(pl.Series("note", [note])))
+    post.profile()
+    plan, apart = FaultPlan(), set()
+    world = replace(post.world, archive=faulty(post.world.archive, plan))
+    for _ in range(3):
+        assert sum(compacting(world, MODEL, PREDICTIONS, NOW + 9 * HOUR, apart=apart)) == 0
+    assert plan.calls.count("read") == 2
+
+
+def test_a_model_whose_labels_came_first_has_no_days_yet():
+    """It has no time before its first prediction, and its days would be counted from the beginning of all."""
+    post = Post.in_memory()
+    post.turn_out({"loan-0": 1})
+    post.profile()
+    assert not age_days(post.world, post.watched, NOW)
 
 
 def recalled(post: Post) -> list[tuple]:

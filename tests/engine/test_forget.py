@@ -14,7 +14,7 @@ from killick.engine.aging import compact, expire
 from killick.engine.forget import forget
 from killick.engine.identities import FORGOTTEN, FORGOTTEN_IDS, OUTCOME_IDS, PREDICTION_IDS, Identities, keys_of
 from killick.engine.joining import LABEL_SCHEMA, prediction_schema
-from killick.engine.profiling import profile_pending
+from killick.engine.profiling import ASIDE, profile_pending, set_aside
 from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, Receipt, commit
 from killick.errors import OutsideError, StaleWrite
 from killick.ledger.chain import verify
@@ -216,6 +216,22 @@ def test_rows_of_their_predictions_that_name_nobody_go_too(tmp_path):
         batches = [batch for kind in (PREDICTIONS, "shadows") for batch in t.batches(MODEL, kind)]
     rows = pl.concat([post.world.archive.read(batch.path) for batch in batches])
     assert sorted(rows.select("prediction_id", "version").rows()) == [("anna-1", "v4"), ("loan-1", "v3")]
+
+
+def test_what_was_set_aside_is_gone_through_and_one_that_cannot_be_read_stops_nobody(tmp_path):
+    """Rows that could not be counted are somebody's too; a file that nobody can read is told in the docs."""
+    post = Post.on_disk(tmp_path)
+    for ids in (["anna-1"], ["anna-2"], ["anna-3"]):
+        post.send(PREDICTIONS, of(WHO, ids))
+    with post.world.control.transaction() as t:
+        first, second, _ = t.pending(MODEL)
+        for batch in (first, second):
+            set_aside(t, batch, "for a test", NOW)
+    (tmp_path / "telemetry" / second.path).write_bytes(b"damaged")
+    assert forget(post.world, WHO, actor="dpo", now=NOW, salt=b"random").rows == 2
+    with post.world.control.transaction() as t:
+        assert [batch.path for batch in t.batches(MODEL, ASIDE[PREDICTIONS])] == [second.path]
+        assert t.batches(MODEL, PREDICTIONS) == []
 
 
 def test_an_unknown_person_changes_nothing(post):

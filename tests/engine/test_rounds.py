@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from killick.clock import DAY, HOUR
+from killick.clock import DAY, HOUR, Window
 from killick.engine.adopt import adopt
 from killick.engine.aging import expire
-from killick.engine.profiling import profile_first, profile_pending
+from killick.engine.open import sweep
+from killick.engine.profiling import ASIDE, profile_first, profile_pending
+from killick.engine.recall import labelled_between
 from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, commit
 from killick.engine.turns import OWNERS_MAX, Watched, read_turn
 from killick.errors import StaleWrite
@@ -224,6 +226,15 @@ def test_the_batch_that_fails_is_set_aside_and_no_other(tmp_path):
             t.settle([first.batch_id])
     assert post.profile().batches == 1
     assert total(post).rows == 3
+    # Nobody takes it for what was counted, and its file stays.
+    assert labelled_between(post.world, MODEL, Window(0, 2**62), known_by=2**62).height == 0
+    with post.world.control.transaction() as t:
+        assert [batch.path for batch in t.batches(MODEL, ASIDE[PREDICTIONS])] == [first.path]
+    sweep(post.world, at_once=True)
+    assert file.exists()
+    expire(post.world, MODEL, NOW + DAY)
+    sweep(post.world, at_once=True)
+    assert not file.exists()
 
 
 def test_a_history_of_months_is_counted_by_the_day():

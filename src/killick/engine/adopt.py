@@ -151,7 +151,9 @@ def _rounded(values: pl.Series) -> pl.Series:
     is_shared = numbers.is_between(known[_ROWS_SHARED - 1], known[-_ROWS_SHARED])
     single = (usable & ~is_shared).fill_null(value=False).arg_true()
     away = numbers.gather(single).to_numpy() - middle
-    return numbers.scatter(single, middle + np.sign(away) * np.exp2(np.ceil(np.log2(np.abs(away)))))
+    far = np.abs(away)
+    # A flag stays what it is: by being one away from the others nobody is known.
+    return numbers.scatter(single, middle + np.sign(away) * np.where(far == 1, 1, np.exp2(np.floor(np.log2(far)) + 1)))
 
 
 def _spec_of(rows: pl.DataFrame, model: str) -> Spec:

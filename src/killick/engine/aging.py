@@ -8,7 +8,7 @@ is wrong for an hour makes nothing old.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import polars as pl
@@ -16,6 +16,7 @@ import polars as pl
 from killick.clock import DAY, FOREVER, HOUR, Window
 from killick.engine.copies import are_first
 from killick.engine.identities import RUNS
+from killick.engine.profiling import ASIDE
 from killick.engine.receive import GAUGES, OUTCOMES, PREDICTIONS, SHADOWS, sharing
 from killick.engine.turns import old_before, read_turn, write_turn
 from killick.errors import StaleWrite
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from killick.ports.control import ProfileKey, Transaction
     from killick.profiles.profile import Profile
 
+# Groups of files of which none may lie with another, by a hash of their names; a process keeps so many in mind.
+Apart: TypeAlias = set[str]
+_APART_MAX = 100_000
+
 KINDS = (PREDICTIONS, SHADOWS, OUTCOMES, GAUGES)
 # Which outcome is the latest its own times say, wherever it lies.
 _UNORDERED = (OUTCOMES, GAUGES)
@@ -39,8 +44,8 @@ _UNORDERED = (OUTCOMES, GAUGES)
 _FILES_MAX, _OVER_FOR = 16, HOUR
 # In these hours there is something to merge nearly always: what is over for a while is done.
 _RECENT = 3 * HOUR
-# A merged file holds no more: it is read whole when a batch of it is asked for; 40 million numbers are 320 MB.
-_MERGED_ROWS_MAX, _MERGED_CELLS_MAX = 2_000_000, 40_000_000
+# A merged file holds no more: it is read whole when a batch of it is asked for; ten million numbers are 80 MB.
+_MERGED_ROWS_MAX, _MERGED_CELLS_MAX = 2_000_000, 10_000_000
 # Nor is it made of more files at once, and no more are asked for their copies in a row: each takes some milliseconds.
 _MERGED_FILES_MAX, _ASKED_MAX = 100, 200
 # In one transaction, which takes a tenth of a second: a model whose first event was of 1970 has 20,000 days behind it.
@@ -101,7 +106,14 @@ def _newest(t: Transaction, model: str) -> Instant | None:
 
 
 def age(
-    world: World, model: str, keep: Duration, own: OwnTime, watched: Watched | None, *, is_thorough: bool
+    world: World,
+    model: str,
+    keep: Duration,
+    own: OwnTime,
+    watched: Watched | None,
+    *,
+    is_thorough: bool,
+    apart: Apart | None = None,
 ) -> Iterator[bool]:
     """Merge windows and files of a model, and drop what is older than it is kept; in its own time.
 
@@ -114,6 +126,7 @@ def age(
         own: the model's own time.
         watched: how it is watched, if it is.
         is_thorough: look at the files of all hours, and not of the last ones alone.
+        apart: what was found before to be of types that may not lie together; what is found now is added.
 
     Yields:
         after each piece, whether there was anything to do.
@@ -129,7 +142,8 @@ def age(
     for kind in KINDS:
         yield False
         if is_thorough or _is_due(world, model, kind, own.newest):
-            for _ in compacting(world, model, kind, own.newest):
+            since = -FOREVER if is_thorough else own.newest - _RECENT
+            for _ in compacting(world, model, kind, own.newest, since, apart):
                 yield True
 
 
@@ -145,8 +159,12 @@ def compact(world: World, model: str, kind: str, now: Instant) -> int:
     return sum(compacting(world, model, kind, now))
 
 
-def compacting(world: World, model: str, kind: str, now: Instant) -> Iterator[int]:
-    """Merge the small files of hours: many of them at once, and all of an hour that is over; yield how many went.
+def compacting(
+    world: World, model: str, kind: str, now: Instant, since: Instant = -FOREVER, apart: Apart | None = None
+) -> Iterator[int]:
+    """Merge the small files of hours since then: many of them at once, and all of an hour that is over.
+
+    Yields how many went of each group that was looked at.
 
     A file takes its place in the order of commit with it, so that the first copy of a prediction stays the first: it
     is merged with its neighbours there, and across files of other hours and those that are not profiled yet only where
@@ -163,12 +181,16 @@ def compacting(world: World, model: str, kind: str, now: Instant) -> Iterator[in
     asked = iter(range(_ASKED_MAX))
 
     def may_move(batch: Batch) -> bool:
-        is_asked = kind == PREDICTIONS and next(asked, None) is not None
+        is_asked = kind == PREDICTIONS and batch.window.start >= since and next(asked, None) is not None
         return kind in _UNORDERED or (is_asked and are_first(world, batch))
 
     for group in _groups(batches, min(_MERGED_ROWS_MAX, _MERGED_CELLS_MAX // max(width, 1)), now, may_move):
-        if merged := _merge_files(world, group):
-            yield merged
+        known = derive_id("group", *(batch.batch_id for batch in group))
+        if group[0].window.start >= since and known not in (apart or ()):
+            went = _merge_files(world, group, may_move)
+            if not went and apart is not None and len(apart) < _APART_MAX:
+                apart.add(known)
+            yield went
 
 
 def _groups(
@@ -219,14 +241,30 @@ def _worthwhile(run: list[Batch], files_min: int) -> Iterator[list[Batch]]:
             parts += [part[:largest], part[largest + 1 :]]
 
 
-def _merge_files(world: World, group: Sequence[Batch]) -> int:
-    """Merge files, each with those of its types; return how many went."""
+def _merge_files(world: World, group: Sequence[Batch], may_move: Callable[[Batch], bool]) -> int:
+    """Merge files, each with those of its types that it may move to; return how many went."""
     tables = [world.archive.read(batch.path) for batch in group]
     return sum(
-        _merge_alike(world, [group[at] for at in places], [tables[at] for at in places])
+        _merge_alike(world, [group[at] for at in part], [tables[at] for at in part])
         for places in sharing(tables)
-        if len(places) > 1
+        for part in _parted(places, lambda at: may_move(group[at]))
+        if len(part) > 1
     )
+
+
+def _parted(places: Sequence[int], may_move: Callable[[int], bool]) -> list[list[int]]:
+    """Return places in parts, which end before one that may not move over those that lie between.
+
+    >>> _parted([0, 1, 3, 5, 6], lambda place: place == 5)
+    [[0, 1], [3, 5], [6]]
+    """
+    parts = [[places[0]]]
+    for place in places[1:]:
+        if place == parts[-1][0] + len(parts[-1]) or may_move(place):
+            parts[-1].append(place)
+        else:
+            parts.append([place])
+    return parts
 
 
 def _merge_alike(world: World, group: Sequence[Batch], tables: Sequence[pl.DataFrame]) -> int:
@@ -258,7 +296,7 @@ def expire(world: World, model: str, before: Instant) -> bool:
     """Drop rows, identities and profiles that are wholly older than an instant; return whether there were files."""
     dropped = False
     with world.control.transaction() as t:
-        for kind in (*KINDS, *RUNS):
+        for kind in (*KINDS, *ASIDE.values(), *RUNS):
             batches = t.batches(model, kind, Window(-FOREVER, before))
             if old := [batch.batch_id for batch in batches if batch.window.end <= before]:
                 t.replace_batches(old)
@@ -295,7 +333,8 @@ def age_days(world: World, watched: Watched, now: Instant) -> bool:
     with world.control.transaction() as t:
         turn, revision = read_turn(t, watched.spec.model)
         until = old_before(now)
-        if not turn.number or turn.aged >= until:
+        # A model whose labels came before its first prediction has no time yet.
+        if not turn.number or turn.newest < 0 or turn.aged >= until:
             return False
         day = Window.around(turn.aged, DAY)
         last = min(until, day.start + _EMPTY_DAYS_MAX * DAY)

@@ -32,8 +32,9 @@ def are_first(world: World, batch: Batch) -> bool:
         runs = tuple(t.batches(batch.model, PREDICTION_IDS))
     if not runs:
         return False
-    rows = world.archive.read(batch.path)
-    version = rows[VERSION] if VERSION in rows.columns else pl.Series(VERSION, [None] * rows.height, pl.String)
+    has_version = VERSION in world.archive.columns(batch.path)
+    rows = world.archive.read(batch.path, [PREDICTION_ID, EVENT_TIME, *([VERSION] if has_version else [])])
+    version = rows[VERSION] if has_version else pl.Series(VERSION, [None] * rows.height, pl.String)
     told = pl.DataFrame([keys_of(rows[PREDICTION_ID]), rows[EVENT_TIME], version])
     owners = pl.DataFrame(turn.owners, schema={_COUNTED: pl.String, ROLE: pl.String}, orient="row").with_row_index(
         OWNER

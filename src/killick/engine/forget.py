@@ -12,8 +12,9 @@ whoever has an id can find that it was there. The ledger says that it was done, 
 not of whom: the entity is named there by a keyed hash, and the key is not kept.
 
 Not reached: what is on its way in while it is asked for; for ten minutes, a file whose writer died or was overtaken
-before it was in the manifest; an outcome whose prediction has expired, for then nobody knows whose it is, until it
-expires itself; and what has left the archive, such as the files that a retraining job was given.
+before it was in the manifest; a file that was set aside because it cannot be read; an outcome whose prediction has
+expired, for then nobody knows whose it is, until it expires itself; and what has left the archive, such as the files
+that a retraining job was given.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ import polars as pl
 from killick.clock import FOREVER
 from killick.engine.forgotten import blank_identities, note_forgotten, read_as_known, write_without
 from killick.engine.identities import keys_of
+from killick.engine.lost import is_there
 from killick.engine.open import sweep
+from killick.engine.profiling import ASIDE
 from killick.engine.receive import OUTCOMES, PREDICTIONS, SHADOWS, Receipt, pack_receipt, unpack_receipt
 from killick.engine.record import Book
 from killick.errors import StaleWrite
@@ -132,8 +135,11 @@ def _forget_in(world: World, model: str, entity_id: str, token: str, now: Instan
 
 
 def _batches(world: World, model: str, *kinds: str) -> list[Batch]:
+    """Return the files of some kinds, and of what was set aside of them those that can be read."""
     with world.control.transaction() as t:
-        return [batch for kind in kinds for batch in t.batches(model, kind)]
+        held = [batch for kind in kinds for batch in t.batches(model, kind)]
+        aside = [batch for kind in kinds for batch in t.batches(model, ASIDE[kind])]
+    return [*held, *(batch for batch in aside if is_there(world, batch))]
 
 
 def _keys(world: World, model: str, entity_id: str) -> pl.Series:
@@ -148,7 +154,8 @@ def _keys(world: World, model: str, entity_id: str) -> pl.Series:
 
 def _theirs(world: World, batch: Batch, forgotten: pl.Series, entity_id: str) -> pl.Series:
     """Return of each row whether it goes: an outcome with its prediction, and a prediction that is nobody else's."""
-    names_whom = batch.kind != OUTCOMES and ENTITY_ID in read_as_known(world, batch, world.archive.columns)
+    are_outcomes = batch.kind in (OUTCOMES, ASIDE[OUTCOMES])
+    names_whom = not are_outcomes and ENTITY_ID in read_as_known(world, batch, world.archive.columns)
     columns = [PREDICTION_ID, ENTITY_ID] if names_whom else [PREDICTION_ID]
     table = read_as_known(world, batch, partial(world.archive.read, columns=columns))
     theirs = keys_of(table[PREDICTION_ID]).is_in(forgotten.implode())

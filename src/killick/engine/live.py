@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from killick.clock import DAY, HOUR, MINUTE, SECOND
 from killick.engine.adopt import adopt
-from killick.engine.aging import age, forget_answers, own_time
+from killick.engine.aging import Apart, age, forget_answers, own_time
 from killick.engine.folders import FolderWatch
 from killick.engine.halves import pair_halves
 from killick.engine.lost import set_aside_lost
@@ -61,6 +61,7 @@ class Live:
             FolderWatch(self._homes[model], spec, folder) for model, spec in specs.items() for folder in spec.folders
         ]
         self._failed = _Failures()
+        self._apart: Apart = set()
         self._aging: Iterator[bool] = iter(())
         self._aged_at: Instant | None = None
         self._tidied_at: Instant | None = None
@@ -144,7 +145,7 @@ class Live:
         keep = self._keep(model, watched)
         # How old a model is that nobody watches, all of its files have to be asked.
         if keep and (watched or is_thorough) and (own := own_time(self._world, model, now)):
-            yield from age(self._world, model, keep, own, watched, is_thorough=is_thorough)
+            yield from age(self._world, model, keep, own, watched, is_thorough=is_thorough, apart=self._apart)
 
     def _keep(self, model: str, watched: Watched | None) -> Duration | None:
         """Return how long a model's telemetry is kept; None where a spec says it that was given to others."""

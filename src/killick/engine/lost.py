@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from killick.engine.identities import PREDICTION_IDS, RUNS
-from killick.engine.profiling import set_aside
+from killick.engine.profiling import BATCHES_MAX, ROWS_MAX, set_aside
 from killick.engine.ready import try_archive
 from killick.errors import OutsideError
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from killick.clock import Instant
     from killick.engine.world import World
     from killick.ports.control import Batch, Transaction
-
-# No more is read to find what cannot be: as much as a round profiles.
-_ROWS_MAX = 500_000
 
 
 def set_aside_lost(world: World, model: str, now: Instant) -> list[str]:
@@ -30,19 +27,19 @@ def set_aside_lost(world: World, model: str, now: Instant) -> list[str]:
         StaleWrite: one of them is not pending any more; nothing was changed.
     """
     with world.control.transaction() as t:
-        pending = t.pending(model, rows=_ROWS_MAX)
+        pending = t.pending(model, rows=ROWS_MAX, limit=BATCHES_MAX)
         counted = [batch for kind in RUNS for batch in t.batches(model, kind)]
-    lost = [batch for batch in pending if not _is_there(world, batch)]
+    lost = [batch for batch in pending if not is_there(world, batch)]
     if not lost:
         return []
     try_archive(world.archive, now)
     # What was counted of the model lies in the same archive; where nothing was, whatever others have there.
-    if counted and not all(_is_there(world, run) for run in counted):
+    if counted and not all(is_there(world, run) for run in counted):
         return []
     if not counted and len(lost) == len(pending):
         with world.control.transaction() as t:
             others = _of_others(t, model)
-        if not any(_is_there(world, batch) for batch in others):
+        if not any(is_there(world, batch) for batch in others):
             return []
     with world.control.transaction() as t:
         for batch in lost:
@@ -56,7 +53,8 @@ def _of_others(t: Transaction, model: str) -> list[Batch]:
     return [batch for other in others for batch in (*t.batches(other, PREDICTION_IDS)[:1], *t.pending(other, rows=1))]
 
 
-def _is_there(world: World, batch: Batch) -> bool:
+def is_there(world: World, batch: Batch) -> bool:
+    """Whether a file can be read."""
     try:
         (world.archive.map_run if batch.kind in RUNS else world.archive.read)(batch.path)
     except OutsideError:

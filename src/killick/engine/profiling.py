@@ -9,7 +9,7 @@ each once, and over the latest label of each.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ from killick.engine.joining import (
     join,
     prediction_schema,
 )
-from killick.engine.receive import OUTCOMES, PREDICTIONS, SHADOWS
+from killick.engine.receive import OUTCOMES, PREDICTIONS, PROFILED, SHADOWS
 from killick.engine.record import Book
 from killick.engine.serve import RECORDED
 from killick.engine.turns import OWNERS_MAX, grown_profiles, read_turn, write_turn
@@ -65,7 +65,9 @@ if TYPE_CHECKING:
 
 # A round holds its rows in memory: half a million of forty columns are some 200 MB. A batch costs beside
 # its rows what its file does to be read: some kilobytes.
-_ROWS_MAX, _BATCHES_MAX = 500_000, 1_000
+ROWS_MAX, BATCHES_MAX = 500_000, 1_000
+# What could not be profiled lies apart: nobody takes it for what was counted, and nobody merges it with that.
+ASIDE = {kind: f"{kind}-aside" for kind in PROFILED}
 # What is measured of a prediction beside its features.
 _PARTS = (PREDICTION_ID, EVENT_TIME, SCORE, VERSION, ROLE, LATENCY, STATUS, WEIGHT)
 
@@ -111,7 +113,7 @@ class _Done:
     unusable: int
 
 
-def profile_pending(world: World, watched: Watched, now: Instant, most: int = _ROWS_MAX) -> Round:
+def profile_pending(world: World, watched: Watched, now: Instant, most: int = ROWS_MAX) -> Round:
     """Profile what is pending of a model, in the order of commit: of a prediction the first copy counts.
 
     A round takes whole batches until it holds `most` rows, and a thousand at most.
@@ -156,17 +158,18 @@ def profile_first(world: World, watched: Watched, now: Instant) -> Round:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this batch's alone
         with world.control.transaction() as t:
-            set_aside(t, first[0], f"cannot be profiled: {error!r}", now)
+            set_aside(t, first[0], f"cannot be profiled: {type(error).__name__}", now)
         return Round(1)
 
 
 def set_aside(t: Transaction, batch: Batch, why: str, now: Instant) -> None:
-    """Take a batch out of what is pending without counting it; its file stays.
+    """Take a batch out of what is pending without counting it; its file stays where it is, under a kind of its own.
 
     Raises:
         StaleWrite: another worker has settled it meanwhile.
     """
     t.settle([batch.batch_id])
+    t.replace_batches([batch.batch_id], [replace(batch, kind=ASIDE[batch.kind], pending=False)])
     t.tally(batch.model, {"batches.set_aside": 1})
     Book(t, batch.model, now).note("set aside", batch.path, why)
 
@@ -176,7 +179,7 @@ def _take(world: World, spec: Spec, now: Instant, most: int) -> _Taken:
         turn, revision = read_turn(t, spec.model)
         known, latest, forgotten = (Identities(kind, tuple(t.batches(spec.model, kind))) for kind in RUNS)
         live = Book(t, spec.model, now).alias("live").version or RECORDED
-        batches = t.pending(spec.model, rows=most, limit=_BATCHES_MAX)
+        batches = t.pending(spec.model, rows=most, limit=BATCHES_MAX)
         return _Taken(batches, turn, revision, known, latest, forgotten, live)
 
 

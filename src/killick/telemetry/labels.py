@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from killick.spec.document import Spec
 
 # How one value is written by those who send it as a boolean, as a number or as text.
-_YES: tuple[str, ...] = ("true", "True", "1", "1.0")
-_NO: tuple[str, ...] = ("false", "False", "0", "0.0")
+_YES: tuple[str, ...] = ("true", "True", "TRUE", "1", "1.0")
+_NO: tuple[str, ...] = ("false", "False", "FALSE", "0", "0.0")
 # As many bits as a float64 holds exactly.
 _EXACT = np.uint64((1 << 53) - 1)
 
