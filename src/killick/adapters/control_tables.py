@@ -9,6 +9,8 @@ keeps transactions apart (`control.py`). Text is compared by code point in both,
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 # The newest migration; a test holds it to the folder `migrations/versions`.
@@ -23,6 +25,16 @@ BIG = sa.BigInteger()
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 metadata = sa.MetaData()
+
+
+def _index_where(where: sa.ColumnElement[bool], name: str, *columns: sa.Column[Any]) -> None:
+    """Index the rows of which something holds.
+
+    SQLite takes such an index only for a question in its very words, and of a flag SQLAlchemy asks it for `flag = 1`.
+    """
+    words = sa.text(f"{where.name} = 1") if isinstance(where, sa.Column) else where
+    sa.Index(name, *columns, sqlite_where=words, postgresql_where=where)
+
 
 models = sa.Table("models", metadata, sa.Column("model", TEXT, primary_key=True), sqlite_with_rowid=False)
 
@@ -53,14 +65,7 @@ batches = sa.Table(
     sa.Index("batches_by_window", "model", "kind", "window_end", "window_start"),
 )
 # What is pending is next to nothing of the manifest, and is asked for several times a second.
-# SQLite takes an index of a part only for a question in its very words, and SQLAlchemy asks it for `pending = 1`.
-sa.Index(
-    "batches_pending",
-    batches.c.model,
-    batches.c.number,
-    sqlite_where=sa.text("pending = 1"),
-    postgresql_where=batches.c.pending,
-)
+_index_where(batches.c.pending, "batches_pending", batches.c.model, batches.c.number)
 
 # Paths that left the manifest, and when, in seconds since 1970: readers may hold their names for a while.
 removed = sa.Table(
@@ -86,12 +91,7 @@ deliveries = sa.Table(
     sqlite_with_rowid=False,
 )
 # What is to be aged: a year of what was aged is next to it.
-sa.Index(
-    "deliveries_answered",
-    deliveries.c.at,
-    sqlite_where=deliveries.c.receipt.is_not(None),
-    postgresql_where=deliveries.c.receipt.is_not(None),
-)
+_index_where(deliveries.c.receipt.is_not(None), "deliveries_answered", deliveries.c.at)
 
 tallies = sa.Table(
     "tallies",
@@ -126,21 +126,8 @@ halves = sa.Table(
 )
 # Requests wait by the thousand for their responses, and are asked about four times a second: neither index has to pass
 # over one that is young and alone.
-sa.Index(
-    "halves_paired",
-    halves.c.model,
-    halves.c.number,
-    sqlite_where=sa.text("paired = 1"),
-    postgresql_where=halves.c.paired,
-)
-sa.Index(
-    "halves_alone",
-    halves.c.model,
-    halves.c.at,
-    halves.c.number,
-    sqlite_where=sa.not_(halves.c.paired),
-    postgresql_where=sa.not_(halves.c.paired),
-)
+_index_where(halves.c.paired, "halves_paired", halves.c.model, halves.c.number)
+_index_where(sa.not_(halves.c.paired), "halves_alone", halves.c.model, halves.c.at, halves.c.number)
 
 profile_series = sa.Table(
     "profile_series",
@@ -188,13 +175,7 @@ outbox = sa.Table(
     sa.Column("done_at", BIG),
 )
 # What is done is most of the outbox, and nobody asks for it.
-sa.Index(
-    "outbox_open",
-    outbox.c.model,
-    outbox.c.due,
-    sqlite_where=outbox.c.done_at.is_(None),
-    postgresql_where=outbox.c.done_at.is_(None),
-)
+_index_where(outbox.c.done_at.is_(None), "outbox_open", outbox.c.model, outbox.c.due)
 
 # Append-only: triggers refuse to change or to remove what stands here (migrations/versions/0001_control.py).
 ledger = sa.Table(
