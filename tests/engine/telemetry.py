@@ -11,7 +11,7 @@ from killick.adapters.archive import FolderArchive
 from killick.adapters.control import open_control
 from killick.checks.reference import Reference
 from killick.clock import DAY, HOUR, Window
-from killick.engine.aging import OwnTime, age
+from killick.engine.aging import OwnTime, age, compacting
 from killick.engine.measure import learn_reference
 from killick.engine.profiling import Round, profile_pending
 from killick.engine.receive import OUTCOMES, PREDICTIONS, Delivery, Receipt, commit
@@ -72,6 +72,11 @@ def outcomes(labels: dict[str, int], *, known_at: int = NOW + 5 * HOUR) -> pl.Da
 def names(first: int, end: int) -> list[str]:
     """Ids that count up."""
     return [f"loan-{number}" for number in range(first, end)]
+
+
+def compact(world: World, model: str, kind: str, now: int) -> int:
+    """Merge the small files of hours, all there are; return how many went."""
+    return sum(compacting(world, model, kind, now))
 
 
 REFERENCE: Reference = learn_reference(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from killick.clock import DAY, HOUR, MINUTE, Window, align
-from killick.engine.aging import age_days, age_windows, compact, compacting, expire, forget_answers
+from killick.engine.aging import age_days, age_windows, compacting, expire, forget_answers
 from killick.engine.recall import labelled_between
 from killick.engine.receive import OUTCOMES, PREDICTIONS
 from killick.engine.turns import FINE_FOR, Watched, read_turn, write_turn
@@ -17,7 +17,7 @@ from killick.profiles.codec import unpack_profile
 from killick.profiles.profile import Profile
 from killick.telemetry.columns import PREDICTION_ID
 from killick.testing.faults import FaultPlan, faulty
-from tests.engine.telemetry import MODEL, NOW, REFERENCE, SPEC, Post, names, predictions
+from tests.engine.telemetry import MODEL, NOW, REFERENCE, SPEC, Post, compact, names, predictions
 
 
 def total(post: Post) -> Profile:

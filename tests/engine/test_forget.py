@@ -10,7 +10,7 @@ import pytest
 
 from killick.adapters.control import open_control
 from killick.clock import HOUR
-from killick.engine.aging import compact, expire
+from killick.engine.aging import expire
 from killick.engine.forget import forget
 from killick.engine.identities import FORGOTTEN, FORGOTTEN_IDS, OUTCOME_IDS, PREDICTION_IDS, Identities, keys_of
 from killick.engine.joining import LABEL_SCHEMA, prediction_schema
@@ -22,7 +22,7 @@ from killick.ports.control import Half, Quarantined
 from killick.telemetry.columns import ENTITY_ID, EVENT_TIME, SCORE
 from killick.telemetry.quarantine import Rejected
 from killick.testing.faults import FaultPlan, faulty
-from tests.engine.telemetry import MODEL, NOW, SPEC, Post, names, predictions
+from tests.engine.telemetry import MODEL, NOW, SPEC, Post, compact, names, predictions
 
 WHO = "anna.schmidt@example.org"
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from killick.clock import HOUR
-from killick.engine.aging import compact
 from killick.engine.open import open_model, sweep
 from killick.engine.receive import PREDICTIONS
 from killick.engine.record import Book
@@ -18,7 +17,7 @@ from killick.testing.control import MemoryControl
 from killick.testing.simulator import BEGIN, bad_release
 from killick.testing.tables import MemoryTables
 from tests.engine.shop import Shop
-from tests.engine.telemetry import MODEL, NOW, Post
+from tests.engine.telemetry import MODEL, NOW, Post, compact
 
 
 def test_a_version_that_the_spec_names_later_is_registered():

@@ -154,11 +154,6 @@ def _is_due(world: World, model: str, kind: str, now: Instant) -> bool:
     return next(_groups(batches, _MERGED_ROWS_MAX, now, lambda _: kind in _UNORDERED), None) is not None
 
 
-def compact(world: World, model: str, kind: str, now: Instant) -> int:
-    """Merge the small files of hours, all there are; return how many went."""
-    return sum(compacting(world, model, kind, now))
-
-
 def compacting(
     world: World, model: str, kind: str, now: Instant, since: Instant = -FOREVER, apart: Apart | None = None
 ) -> Iterator[int]:
@@ -172,6 +167,7 @@ def compacting(
     A file is written again only with others that are together at least half as large: however late rows come, each
     is written a few times at most for every doubling of its file.
     """
+    apart = set() if apart is None else apart
     with world.control.transaction() as t:
         batches = t.batches(model, kind)
     settled = [batch for batch in batches if not batch.pending]
@@ -186,9 +182,9 @@ def compacting(
 
     for group in _groups(batches, min(_MERGED_ROWS_MAX, _MERGED_CELLS_MAX // max(width, 1)), now, may_move):
         known = derive_id("group", *(batch.batch_id for batch in group))
-        if group[0].window.start >= since and known not in (apart or ()):
+        if group[0].window.start >= since and known not in apart:
             went = _merge_files(world, group, may_move)
-            if not went and apart is not None and len(apart) < _APART_MAX:
+            if not went and len(apart) < _APART_MAX:
                 apart.add(known)
             yield went
 
