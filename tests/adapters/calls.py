@@ -55,7 +55,7 @@ def every_call(t):
         "waiting": t.waiting,
         "paths": t.paths,
         "expire_profiles": lambda: t.expire_profiles(MODEL, 1),
-        "is_delivered": lambda: t.is_delivered(MODEL, "predictions", "host", 1),
+        "answer": lambda: t.answer(MODEL, "predictions", "host", 1),
         "batch": lambda: t.batch("batch-1"),
         "settle": lambda: t.settle(["batch-1"]),
         "replace_batches": lambda: t.replace_batches(["batch-1"]),

@@ -136,8 +136,8 @@ def test_what_was_delivered_is_not_taken_again(address):
             assert [t.deliver(MODEL, kind, "replay", sequence, b"new", 9) for sequence in (2, 3, 4, 5)] == [
                 *(None, b"", b"", None)
             ]
-        assert t.is_delivered(MODEL, "predictions", "replay", 3)
-        assert not t.is_delivered("another", "predictions", "replay", 3)
+        assert t.answer(MODEL, "predictions", "replay", 3) is not None
+        assert t.answer("another", "predictions", "replay", 3) is None
     control.close()
 
 

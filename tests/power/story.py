@@ -127,7 +127,7 @@ def holds(post: Post, count: int, acknowledged: Collection[int], make: Make = de
     """
     sent = [make(number) for number in range(count)]
     with post.world.control.transaction() as t:
-        taken = [t.is_delivered(one.model, one.kind, one.producer, one.sequence) for one in sent]
+        taken = [t.answer(one.model, one.kind, one.producer, one.sequence) is not None for one in sent]
         batches = [batch for kind in (*_KINDS, *RUNS) for batch in t.batches(MODEL, kind)]
         entries = t.ledger()
         changes = len(t.documents("change", MODEL))

@@ -96,17 +96,14 @@ class SqlTransaction:
 
     def deliver(self, model: str, kind: str, producer: str, sequence: int, receipt: bytes, at: Instant) -> bytes | None:
         """Note a delivery; None, or the answer that it was given before."""
-        answer = self._answer(model, kind, producer, sequence)
+        answer = self.answer(model, kind, producer, sequence)
         if answer is None:
             key = {"model": model, "kind": kind, "producer": producer}
             self._write(self._run.deliver, key | {"first": sequence, "last": sequence, "receipt": receipt, "at": at})
         return answer
 
-    def is_delivered(self, model: str, kind: str, producer: str, sequence: int) -> bool:
-        """Whether a delivery was taken."""
-        return self._answer(model, kind, producer, sequence) is not None
-
-    def _answer(self, model: str, kind: str, producer: str, sequence: int) -> bytes | None:
+    def answer(self, model: str, kind: str, producer: str, sequence: int) -> bytes | None:
+        """Return what `deliver` would if it were not to note anything: None of a delivery that was not taken."""
         mine = {"the_model": model, "the_kind": kind, "the_producer": producer}
         rows = self._rows(self._run.delivered, **mine, sequence=sequence)
         return rows[0][1] or b"" if rows and rows[0][0] >= sequence else None

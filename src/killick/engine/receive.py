@@ -102,7 +102,7 @@ def commit(world: World, deliveries: Sequence[Delivery], now: Instant, attempt: 
     answers = [Receipt(one.table.height, one.rejected) for one in deliveries]
     while True:
         with world.control.transaction() as t:
-            taken = {key: known for key in first if (known := answered(t, key, now))}
+            taken = {key: known for key in first if (known := answered(t, key))}
         fresh = [(at, one) for at, one in enumerate(deliveries) if _key(one) not in taken and first[_key(one)] == at]
         try:
             if fresh:
@@ -129,12 +129,13 @@ def _key(delivery: Delivery) -> tuple[str, str, str, int]:
     return delivery.model, delivery.kind, delivery.producer, delivery.sequence
 
 
-def answered(t: Transaction, key: tuple[str, str, str, int], now: Instant) -> Receipt | None:
+def answered(t: Transaction, key: tuple[str, str, str, int]) -> Receipt | None:
     """Return the answer that a delivery was given, if it was taken before.
 
     `key` is its model, kind, producer and sequence.
     """
-    return unpack_receipt(t.deliver(*key, b"", now) or b"") if t.is_delivered(*key) else None
+    packed = t.answer(*key)
+    return None if packed is None else unpack_receipt(packed)
 
 
 def pack_receipt(receipt: Receipt) -> bytes:

@@ -137,7 +137,7 @@ def live_through(world: World, spec: Spec, calibration: Calibration, history: Hi
 
 def _is_in(world: World, spec: Spec, sequence: int) -> bool:
     with world.control.transaction() as t:
-        return t.is_delivered(spec.model, PREDICTIONS, PRODUCER, sequence)
+        return t.answer(spec.model, PREDICTIONS, PRODUCER, sequence) is not None
 
 
 def _profile(world: World, watched: Watched, now: Instant) -> Round:

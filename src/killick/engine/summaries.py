@@ -96,7 +96,7 @@ def take_summaries(
     newest = max((key.window.end for key in grown), default=None)
     for _ in range(_ATTEMPTS):
         with world.control.transaction() as t:
-            if known := answered(t, (model, _PROFILES, producer, sequence), now):
+            if known := answered(t, (model, _PROFILES, producer, sequence)):
                 return msgspec.structs.replace(known, duplicate=True)
             turn, revision = read_turn(t, model)
         turn = turn.grown([key[:2] for key in grown], None if newest is None else min(newest, now))

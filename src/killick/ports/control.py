@@ -137,8 +137,8 @@ class Transaction(Protocol):
         """
         ...
 
-    def is_delivered(self, model: str, kind: str, producer: str, sequence: int) -> bool:
-        """Whether a delivery was taken."""
+    def answer(self, model: str, kind: str, producer: str, sequence: int) -> bytes | None:
+        """Return what `deliver` would if it were not to note anything: None of a delivery that was not taken."""
         ...
 
     def redact(self, longer_than: int, rewrite: Callable[[bytes], bytes]) -> None:

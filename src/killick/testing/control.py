@@ -112,16 +112,13 @@ class MemoryTransaction:
 
     def deliver(self, model: str, kind: str, producer: str, sequence: int, receipt: bytes, at: Instant) -> bytes | None:
         """Note a delivery; None, or the answer that it was given before."""
-        if (answer := self._answer(model, kind, producer, sequence)) is None:
+        if (answer := self.answer(model, kind, producer, sequence)) is None:
             stretch = Stretch(model, kind, producer, sequence, sequence, at)
             self._set(self._read().deliveries, (model, kind, producer, sequence), (stretch, receipt))
         return answer
 
-    def is_delivered(self, model: str, kind: str, producer: str, sequence: int) -> bool:
-        """Whether a delivery was taken."""
-        return self._answer(model, kind, producer, sequence) is not None
-
-    def _answer(self, model: str, kind: str, producer: str, sequence: int) -> bytes | None:
+    def answer(self, model: str, kind: str, producer: str, sequence: int) -> bytes | None:
+        """Return what `deliver` would if it were not to note anything: None of a delivery that was not taken."""
         for (*key, first), (stretch, receipt) in self._read().deliveries.items():
             if key == [model, kind, producer] and first <= sequence <= stretch.last:
                 return receipt

@@ -234,7 +234,7 @@ def _everything(control: Control) -> list[object]:
             t.pending(),
             t.waiting(),
             t.paths(),
-            [t.is_delivered(MODEL, "predictions", "host", number) for number in (1, 2)],
+            [t.answer(MODEL, "predictions", "host", number) is not None for number in (1, 2)],
             t.tallies(MODEL),
             t.quarantined(MODEL, 9),
             t.halves(MODEL, before=9, limit=9),
